@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The heart of Warren: a node of the overlay and its VPN as an object you can hold.
+//!
+//! A [`Node`] is created from values, fed with inputs and the time, and emptied of its outputs. It reads no
+//! clock, opens nothing, spawns nothing and locks nothing. The daemon and the simulator are two ways of
+//! driving it.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`time`], [`timer`], [`rng`] | what time is it, what is due next, where does chance come from |
+//! | [`ring`] | how far apart are two IDs, and which way round |
+//! | [`wire`] | what do the bytes mean |
+//! | [`session`] | how do two nodes authenticate and seal |
+//! | [`path`] | by which way do the datagrams of a session travel |
+//! | [`dht`] | where is a value kept, and who may write it |
+//! | [`vpn`] | which node owns an address, and may this packet pass |
+//! | [`lane`] | what happens to one packet |
+
+pub mod path;
+pub mod ring;
+pub mod rng;
+pub mod session;
+pub mod time;
+pub mod timer;
+pub mod wire;
+
+pub use pki::{NodeId, UnixTime};
