@@ -39,8 +39,7 @@ const LINE_BYTES_MAX: u64 = 24 * NODES_MAX as u64;
 pub struct ReadError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
-    #[source]
+    /// What is wrong with it; part of the message, hence no further `source`.
     pub cause: MatrixError,
 }
 
@@ -146,7 +145,10 @@ fn peek<const N: usize>(mut input: impl BufRead) -> io::Result<(Vec<u8>, impl Bu
 
 fn parse_rttm(input: &mut impl BufRead) -> Result<Vec<DelayMatrix>, MatrixError> {
     let mut header = [0; 24];
-    read_exact(input, &mut header, "header")?;
+    input.read_exact(&mut header).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => MatrixError::Truncated("header"),
+        _ => error.into(),
+    })?;
     let field = |index: usize| {
         let bytes = &header[4 * index..4 * index + 4];
         u32::from_le_bytes(bytes.try_into().expect("the slice has four bytes"))
@@ -195,17 +197,6 @@ fn read_values(input: &mut impl BufRead, count: usize) -> Result<Vec<u16>, Matri
         return Err(MatrixError::Truncated("frames"));
     }
     Ok(bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect())
-}
-
-fn read_exact(
-    input: &mut impl Read,
-    buffer: &mut [u8],
-    part: &'static str,
-) -> Result<(), MatrixError> {
-    input.read_exact(buffer).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => MatrixError::Truncated(part),
-        _ => error.into(),
-    })
 }
 
 fn parse_text(input: &mut impl BufRead) -> Result<DelayMatrix, MatrixError> {
