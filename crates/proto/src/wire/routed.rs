@@ -53,7 +53,7 @@ pub enum Protocol {
 /// Bytes before the payload, without the via.
 pub const HEADER_LEN: usize = 45;
 /// Hops that a message may take at most; the emitter chooses less by its estimate of the size.
-pub const HOP_LIMIT_MAX: u8 = 64;
+pub const HOP_LIMIT_MAX: u8 = 128;
 
 /// A routed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
