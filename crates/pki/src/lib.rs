@@ -1,1 +1,54 @@
-//! Placeholder.
+//! Identity in Warren: keys, node IDs, member certificates, revocation, and the blob that brings
+//! them to a node.
+//!
+//! How it works: an authority signs a [`Request`] into a [`Certificate`] that binds user, group and
+//! node ID; members judge each other offline by their [`Trust`], which pins the authorities and
+//! keeps the [`Ledger`] of revocations.
+//!
+//! What must hold: nothing here reads a clock, a file or the network; wall time is always an
+//! argument. Randomness is drawn only where the documentation says *draws*. Everything that a peer
+//! can send is parsed without panicking and within a bound.
+//!
+//! | file | question |
+//! |---|---|
+//! | `id` | who is who |
+//! | `name` | which names are allowed |
+//! | `unix_time` | how wall time is passed in |
+//! | `key` | which keys and signatures |
+//! | `profile`, `extension` | what a member certificate contains |
+//! | `certificate`, `pem` | how certificates are stored |
+//! | `issuer` | what an authority looks like to others |
+//! | `authority`, `request` | how a certificate comes to be |
+//! | `trust`, `refusal` | who is let in, and why not |
+//! | `notice`, `ledger` | who is out |
+//! | `crl` | the same for outside tools |
+//! | `secret` | the group's shared secret |
+//! | `blob`, `yaml` | what a user is handed to join |
+
+mod certificate;
+mod error;
+mod extension;
+mod id;
+mod issuer;
+mod key;
+mod ledger;
+mod name;
+mod notice;
+mod pem;
+mod profile;
+mod refusal;
+mod trust;
+mod unix_time;
+
+pub use certificate::{CERTIFICATE_LEN_MAX, Certificate};
+pub use error::Error;
+pub use extension::{EXTENSION_OID, ParseRolesError, Roles};
+pub use id::{IssuerId, NodeId, ParseIdError, Salt, Serial};
+pub use key::{Algorithm, PrivateKey, SIGNATURE_LEN, verify};
+pub use ledger::{Ledger, LedgerError, LineError, NOTICES_MAX, Outcome};
+pub use name::{LABEL_LEN_MAX, NameError, USER_LEN_MAX, check_group, check_host, check_user};
+pub use notice::{Head, NOTICE_LEN_MAX, Notice, Revoked};
+pub use profile::{BACKDATE, Member};
+pub use refusal::Refusal;
+pub use trust::{CLOCK_TOLERANCE, ISSUERS_MAX, RENEWAL_GRACE, StalePolicy, Trust};
+pub use unix_time::UnixTime;
