@@ -165,7 +165,6 @@ pub fn checksum_is_right(packet: &[u8], layout: &Layout, transport: &Transport) 
     layout.pseudo_header(packet, transport.protocol, bytes.len()).add(bytes).finish() == 0
 }
 
-
 pub(crate) fn read_u16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }

@@ -129,7 +129,13 @@ impl<'b> Packet<'b> {
             let len = shape.transport.payload;
             head[..len].copy_from_slice(&self.bytes[..len]);
         }
-        Segments { bytes: self.bytes, shape: self.shape, head, index: 0, count: self.segment_count() }
+        Segments {
+            bytes: self.bytes,
+            shape: self.shape,
+            head,
+            index: 0,
+            count: self.segment_count(),
+        }
     }
 }
 

@@ -235,7 +235,11 @@ impl Udp {
 /// One item per datagram of a message.
 fn datagrams(message: Outgoing<'_>) -> impl Iterator<Item = Outgoing<'_>> + Clone {
     let segment = message.segment.map_or(message.bytes.len(), usize::from);
-    message.bytes.chunks(segment.max(1)).map(move |bytes| Outgoing { bytes, segment: None, ..message })
+    message.bytes.chunks(segment.max(1)).map(move |bytes| Outgoing {
+        bytes,
+        segment: None,
+        ..message
+    })
 }
 
 fn datagram_count(message: &Outgoing<'_>) -> u64 {
@@ -257,8 +261,13 @@ impl SendReport {
         let counter = match error.raw_os_error() {
             Some(libc::ENOBUFS | libc::ENOMEM) => &mut self.would_block,
             Some(
-                libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ECONNREFUSED | libc::EHOSTDOWN
-                | libc::ENETDOWN | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT,
+                libc::ENETUNREACH
+                | libc::EHOSTUNREACH
+                | libc::ECONNREFUSED
+                | libc::EHOSTDOWN
+                | libc::ENETDOWN
+                | libc::EADDRNOTAVAIL
+                | libc::EAFNOSUPPORT,
             ) => &mut self.unreachable,
             Some(libc::EMSGSIZE) => &mut self.too_big,
             Some(libc::EPERM | libc::EACCES) => &mut self.permission,

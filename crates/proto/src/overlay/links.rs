@@ -117,7 +117,8 @@ impl Requests {
     }
 
     fn failed(&mut self, id: NodeId, now: Instant) {
-        let pause = self.backoff.get(&id).map_or(BACKOFF_FIRST, |b| (b.pause * 2).min(BACKOFF_LAST));
+        let pause =
+            self.backoff.get(&id).map_or(BACKOFF_FIRST, |b| (b.pause * 2).min(BACKOFF_LAST));
         self.backoff.insert(id, Backoff { until: now + pause, pause });
         if self.backoff.len() > BACKOFF_MAX {
             let oldest = self.backoff.iter().min_by_key(|(_, b)| b.until).map(|(&id, _)| id);
@@ -245,7 +246,8 @@ impl Overlay {
                 self.request(Purpose::Near, Mode::Exact, id, Some(teller), Some(teller), cx);
             }
         }
-        if let Some(at) = self.requests.backoff.values().map(|b| b.until).filter(|&at| at > now).min()
+        if let Some(at) =
+            self.requests.backoff.values().map(|b| b.until).filter(|&at| at > now).min()
             && !missing.is_empty()
         {
             self.timers.set_earlier(Timer::Backoff, at);
@@ -486,7 +488,8 @@ impl Overlay {
         let incoming = self.peers.values().filter(|p| p.purposes.is_empty() && p.kept_by_peer);
         let cap = 2 * self.policy.wanted(self.size_estimate()).max(2);
         self.peers.contains_key(&asker)
-            || self.peers.len() < PEERS_MAX && (purpose != Purpose::Shortcut || incoming.count() < cap)
+            || self.peers.len() < PEERS_MAX
+                && (purpose != Purpose::Shortcut || incoming.count() < cap)
     }
 
     pub(super) fn handle_connect_reply(&mut self, message: Routed<'_>, cx: &mut Context<'_>) {

@@ -31,7 +31,8 @@ pub fn ranked(me: NodeId, ids: impl Iterator<Item = NodeId>, side: Side) -> Vec<
 /// Estimates the number of nodes from the mean gap between the near neighbours, at least as many as are
 /// known (Symphony section 3.4; Brunet). `left` and `right` are contiguous neighbours, nearest first.
 pub fn estimate_size(me: NodeId, left: &[NodeId], right: &[NodeId], linked: usize) -> f64 {
-    let span = |ids: &[NodeId], side| ids.last().map_or(0.0, |&far| ring::arc(me, far, side).share());
+    let span =
+        |ids: &[NodeId], side| ids.last().map_or(0.0, |&far| ring::arc(me, far, side).share());
     let covered = span(left, Side::Left) + span(right, Side::Right);
     let known = (linked + 1) as f64;
     let gaps = (left.len() + right.len()) as f64;
