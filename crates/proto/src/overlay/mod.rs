@@ -175,6 +175,7 @@ pub struct Overlay {
     joined: bool,
     leaving: bool,
     stabilise_pause: Duration,
+    shortcuts_drawn: usize,
     shortcut_misses: u32,
     crawl: Option<crawl::Crawl>,
     timers: Timers<Timer>,
@@ -203,6 +204,7 @@ impl Overlay {
             joined: false,
             leaving: false,
             stabilise_pause: STABILISE_FIRST,
+            shortcuts_drawn: 0,
             shortcut_misses: 0,
             crawl: None,
             timers: Timers::default(),
@@ -442,3 +444,6 @@ impl Overlay {
 fn hop_limit(size: f64) -> u8 {
     (size.max(1.0).ln().powi(3)).clamp(16.0, f64::from(HOP_LIMIT_MAX)) as u8
 }
+
+#[cfg(test)]
+mod tests;
