@@ -24,22 +24,21 @@ use crate::request::Request;
 use crate::trust::{CLOCK_TOLERANCE, RENEWAL_GRACE};
 use crate::unix_time::UnixTime;
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Shortest life of a member certificate: a renewal each eight hours is load enough.
-pub const LIFE_MIN: Duration = DAY;
+pub const LIFE_MIN: Duration = days(1);
 /// Longest life of a member certificate: the upper bound of how long a revocation that nobody
 /// delivers stays without effect.
-pub const LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const LIFE_MAX: Duration = days(30);
 /// Usual life of a member certificate: renewed from one third on, it outlasts four days without
 /// the group service.
-pub const LIFE_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const LIFE_DEFAULT: Duration = days(7);
 /// Life of a group's authority: blobs pin it, so it changes rarely.
-pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub const AUTHORITY_LIFE: Duration = days(3650);
 /// Life of a root.
-pub const ROOT_LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
+pub const ROOT_LIFE: Duration = days(7300);
 /// How long a notice stays in force: the longest life of a certificate issued just before it, and
 /// the time such a certificate may still sign its renewal.
-pub const NOTICE_LIFE: Duration = Duration::from_secs(60 * 24 * 3600);
+pub const NOTICE_LIFE: Duration = days(60);
 
 const _: () = assert!(
     NOTICE_LIFE.as_secs() >= LIFE_MAX.as_secs() + RENEWAL_GRACE.as_secs(),
@@ -280,12 +279,19 @@ fn sign_next(
     ledger: &mut Ledger,
     now: UnixTime,
 ) -> Result<Notice, LedgerError> {
+    if matches!(&what, Revoked::User(user) if check_user(user).is_err()) {
+        return Err(LedgerError::Malformed);
+    }
     let (number, previous, _) = ledger.tip()?;
     let issued_before = now + Duration::from_secs(1);
     let times = (issued_before, issued_before + NOTICE_LIFE + CLOCK_TOLERANCE);
     let notice = Notice::sign(group, key, (number + 1, previous), what, times);
     ledger.append(notice.clone())?;
     Ok(notice)
+}
+
+const fn days(n: u64) -> Duration {
+    Duration::from_secs(n * 24 * 3600)
 }
 
 fn authority_params(

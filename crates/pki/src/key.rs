@@ -269,9 +269,13 @@ fn verify_with(
 
 /// Replaces `s` by `order - s` when that is lower; both sign the same message.
 fn take_lower_s(s: &mut [u8]) {
-    if *s <= P256_HALF_ORDER[..] {
-        return;
+    if *s > P256_HALF_ORDER[..] {
+        subtract_from_order(s);
     }
+}
+
+/// Turns one of the two possible `s` of a P-256 signature into the other.
+pub(crate) fn subtract_from_order(s: &mut [u8]) {
     let mut borrow = 0;
     for (digit, order) in s.iter_mut().zip(P256_ORDER).rev() {
         let difference = i16::from(order) - i16::from(*digit) - borrow;
@@ -309,12 +313,7 @@ mod tests {
             let low = key.sign(b"message");
             assert!(verify(key.spki(), b"message", &low));
             let mut high = low.clone();
-            let mut borrow = 0;
-            for (digit, order) in high[32..].iter_mut().zip(P256_ORDER).rev() {
-                let difference = i16::from(order) - i16::from(*digit) - borrow;
-                borrow = i16::from(difference < 0);
-                *digit = difference.rem_euclid(256) as u8;
-            }
+            subtract_from_order(&mut high[32..]);
             assert!(verify_with(&ECDSA_P256_SHA256_FIXED, &key.spki()[26..], b"message", &high));
             assert!(!verify(key.spki(), b"message", &high));
         }

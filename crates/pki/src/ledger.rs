@@ -9,7 +9,8 @@
 //!
 //! One thing overrides the order: the root's word that an authority is out counts at once and
 //! wherever it stands, since a thief of that authority's key could otherwise keep it from the chain
-//! by signing a notice of the same number.
+//! by signing a notice of the same number. What else the thief put into the chain stays there: a
+//! group whose authority was ended gets a new one and with it a new ledger.
 //!
 //! Invariant: `notices` are consecutive, `base` is the number before the first of them, and each
 //! but the first follows from the one before.
@@ -173,6 +174,8 @@ impl Ledger {
         let known = self.ending_of(issuer).is_some();
         if !known && self.signers.iter().any(|signer| signer.id == issuer) {
             self.endings.push(notice.clone());
+            // A thief's head could name a number that no honest one will reach.
+            self.head.take_if(|head| head.signer == issuer);
         }
         let beside = if known { Outcome::Known } else { Outcome::New };
         Ok(self.link(notice).unwrap_or(beside))

@@ -94,6 +94,7 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::openssl;
     use proptest::prelude::*;
 
     #[test]
@@ -111,6 +112,27 @@ mod tests {
     fn a_request_without_name_is_fine() {
         let request = Request::new(&PrivateKey::generate(), None).expect("writes");
         assert_eq!(request.name(), None);
+    }
+
+    #[test]
+    fn keys_and_requests_of_openssl_are_read() {
+        let folder = tempfile::tempdir().expect("a scratch directory");
+        let folder = folder.path();
+        for kind in ["ED25519", "EC -pkeyopt ec_paramgen_curve:P-256"] {
+            let Some((made, text)) =
+                openssl(folder, &format!("genpkey -algorithm {kind} -out key"))
+            else {
+                println!("skipped: openssl is not installed");
+                return;
+            };
+            assert!(made, "{text}");
+            let asked = openssl(folder, "req -new -key key -subj /CN=ana -out request");
+            assert!(asked.is_some_and(|(asked, _)| asked));
+            let read = |name| std::fs::read_to_string(folder.join(name)).expect("was written");
+            let key = PrivateKey::from_pkcs8_pem(&read("key")).expect("a good key");
+            let request = Request::parse(&read("request")).expect("a good request");
+            assert_eq!((request.spki(), request.name()), (key.spki(), Some("ana")));
+        }
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! A small group for the tests of this crate.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::{
@@ -27,4 +29,13 @@ pub(crate) fn issue(authority: &CertificateAuthority, user: &str, now: UnixTime)
 pub(crate) fn member(authority: &CertificateAuthority, user: &str) -> Member {
     let certificate = issue(authority, user, NOW);
     trust(authority).judge(certificate.der(), NOW).expect("is a member")
+}
+
+/// Runs the real tool in a folder and returns success and output; `None` where it is not
+/// installed.
+pub(crate) fn openssl(folder: &Path, arguments: &str) -> Option<(bool, String)> {
+    let mut command = Command::new("openssl");
+    let output = command.current_dir(folder).args(arguments.split_whitespace()).output().ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
 }

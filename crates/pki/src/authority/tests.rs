@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{NOW, authority, trust};
+use crate::testing::{DAY, NOW, authority, trust};
 use crate::{NameError, Refusal};
 
 #[test]
@@ -66,4 +66,15 @@ fn a_key_of_another_authority_is_refused() {
     let (one, other) = (authority("team"), authority("team"));
     let mixed = CertificateAuthority::new(one.certificate().clone(), other.key().clone());
     assert!(mixed.is_err());
+}
+
+#[test]
+fn a_notice_about_an_impossible_user_is_not_signed() {
+    let authority = authority("team");
+    let mut trust = trust(&authority);
+    for user in ["", &"x".repeat(300)] {
+        let refused = authority.revoke(Revoked::User(user.into()), trust.ledger_mut(), NOW);
+        assert_eq!(refused, Err(LedgerError::Malformed));
+    }
+    assert_eq!(trust.ledger().number(), 0);
 }

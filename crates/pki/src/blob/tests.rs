@@ -93,6 +93,9 @@ fn neither_debug_nor_errors_show_secrets() {
     let error = Blob::parse(&broken).expect_err("is too short").to_string();
     assert!(!error.contains(&secret[..8]), "{error}");
     assert!(error.contains("32 bytes"), "{error}");
+    let swapped = text.replace("generation: 1", &format!("generation: {secret}"));
+    let error = Blob::parse(&swapped).expect_err("is no number").to_string();
+    assert!(!error.contains(&secret[..8]), "{error}");
 }
 
 #[test]

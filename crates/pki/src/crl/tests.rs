@@ -1,9 +1,7 @@
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use super::*;
-use crate::testing::{DAY, HOUR, NOW, authority, issue, member, trust};
+use crate::testing::{DAY, HOUR, NOW, authority, issue, member, openssl, trust};
 use crate::{Certificate, PrivateKey, Request, Root, SignOptions, Trust};
 
 fn serials(crl: &Crl) -> Vec<Vec<u8>> {
@@ -31,18 +29,11 @@ fn the_list_names_every_certificate_a_notice_covers_until_it_expires() {
     assert!(serials(&list(NOW + 30 * DAY)).is_empty());
 }
 
-/// Runs the real tool; `None` where it is not installed.
-fn openssl(folder: &Path, arguments: &[&str]) -> Option<(bool, String)> {
-    let output = Command::new("openssl").current_dir(folder).args(arguments).output().ok()?;
-    let text = [output.stdout, output.stderr].concat();
-    Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
-}
-
 #[test]
 fn openssl_reads_verifies_and_refuses_as_we_do() {
     let folder = tempfile::tempdir().expect("a scratch directory");
     let folder = folder.path();
-    if openssl(folder, &["version"]).is_none() {
+    if openssl(folder, "version").is_none() {
         println!("skipped: openssl is not installed");
         return;
     }
@@ -73,10 +64,7 @@ fn openssl_reads_verifies_and_refuses_as_we_do() {
     write("key.pem", &key.to_pkcs8_pem());
     write("request.pem", &request.to_pem());
 
-    let run = |arguments: &str| {
-        let arguments: Vec<&str> = arguments.split_whitespace().collect();
-        openssl(folder, &arguments).expect("is installed")
-    };
+    let run = |arguments: &str| openssl(folder, arguments).expect("is installed");
     let passes = |arguments: &str| {
         let (success, text) = run(arguments);
         assert!(success, "openssl {arguments}: {text}");

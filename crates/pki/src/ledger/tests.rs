@@ -65,6 +65,17 @@ fn foreign_and_altered_notices_are_refused() {
 }
 
 #[test]
+fn a_re_encoded_signature_is_refused() {
+    let (authority, _, notices) = three_notices();
+    let mut ledger = trust(&authority).ledger().clone();
+    let mut bytes = notices[0].to_bytes();
+    let s_starts = bytes.len() - 32;
+    crate::key::subtract_from_order(&mut bytes[s_starts..]);
+    assert_eq!(ledger.take_bytes(&bytes), Err(LedgerError::BadSignature));
+    assert_eq!(ledger.append(notices[0].clone()), Ok(Outcome::New));
+}
+
+#[test]
 fn node_and_user_notices_spare_what_is_issued_later() {
     let authority = authority("team");
     let old = member(&authority, "ana");

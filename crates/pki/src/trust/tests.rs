@@ -161,7 +161,8 @@ fn unit_se_06_certificate_binds_user_group_and_id() {
 #[test]
 fn what_the_profile_does_not_know_is_refused() {
     let authority = authority("team");
-    let spoilt: [(&str, fn(&mut CertificateParams)); 5] = [
+    type Spoil = fn(&mut CertificateParams);
+    let spoilt: [(&str, Spoil); 5] = [
         ("no extension", |params| params.custom_extensions.clear()),
         ("no name", |params| params.subject_alt_names.clear()),
         ("second name", |params| {
