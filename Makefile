@@ -16,7 +16,7 @@ help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps ## Build, lay a small network on this machine, and use the VPN in it
-	$(CARGO) run -q -p xtask -- demo
+	$(AS_ROOT) $(CARGO) run -q -p xtask -- demo
 
 test: deps tidy lint test-code ## Install what tests need, then run all checks and tests
 
