@@ -119,11 +119,7 @@ impl<'b> SuperPacket<'b> {
     /// # Errors
     ///
     /// The packet, if it does not belong to this super-packet.
-    pub fn append(
-        &mut self,
-        packet: &'b mut [u8],
-        member: &Member,
-    ) -> Result<(), &'b mut [u8]> {
+    pub fn append(&mut self, packet: &'b mut [u8], member: &Member) -> Result<(), &'b mut [u8]> {
         let Some(first) = self.first.as_mut().filter(|first| first.continues(packet, member))
         else {
             return Err(packet);

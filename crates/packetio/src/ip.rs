@@ -147,7 +147,7 @@ pub fn complete_checksum(packet: &mut [u8]) {
 /// Completes the checksum of `packet[start..]` in the field at `start + offset`, which holds the
 /// sum of the pseudo header. The caller has checked that the field is within the packet.
 pub(crate) fn complete_checksum_at(packet: &mut [u8], start: usize, offset: usize, protocol: u8) {
-    let sum = Sum::default().add(&packet[start..]).finish();
+    let sum = Sum::default().add_bytes(&packet[start..]).finish();
     // UDP says "no checksum" by zero and sends the other zero of ones' complement (RFC 768).
     let sum = if sum == 0 && protocol == UDP { 0xffff } else { sum };
     write_u16(packet, start + offset, sum);
@@ -162,9 +162,8 @@ pub fn checksum_is_right(packet: &[u8], layout: &Layout, transport: &Transport) 
         return false;
     }
     let bytes = &packet[transport.start..];
-    layout.pseudo_header(packet, transport.protocol, bytes.len()).add(bytes).finish() == 0
+    layout.pseudo_header(packet, transport.protocol, bytes.len()).add_bytes(bytes).finish() == 0
 }
-
 
 pub(crate) fn read_u16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
@@ -190,7 +189,7 @@ pub(crate) fn write_total_len(head: &mut [u8], version: Version, total: usize) {
             write_u16(head, 2, total as u16);
             let header_len = usize::from(head[0] & 0x0f) * 4;
             write_u16(head, 10, 0);
-            let sum = Sum::default().add(&head[..header_len]).finish();
+            let sum = Sum::default().add_bytes(&head[..header_len]).finish();
             write_u16(head, 10, sum);
         }
         Version::V6 => write_u16(head, 4, (total - IPV6_HEADER_LEN) as u16),

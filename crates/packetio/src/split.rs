@@ -129,7 +129,13 @@ impl<'b> Packet<'b> {
             let len = shape.transport.payload;
             head[..len].copy_from_slice(&self.bytes[..len]);
         }
-        Segments { bytes: self.bytes, shape: self.shape, head, index: 0, count: self.segment_count() }
+        Segments {
+            bytes: self.bytes,
+            shape: self.shape,
+            head,
+            index: 0,
+            count: self.segment_count(),
+        }
     }
 }
 
@@ -231,7 +237,7 @@ impl Super {
             Checksum::Partial => ip::write_u16(head, field, pseudo.fold()),
             Checksum::Complete => {
                 ip::write_u16(head, field, 0);
-                let sum = pseudo.add(&head[start..]).add(body).finish();
+                let sum = pseudo.add_bytes(&head[start..]).add_bytes(body).finish();
                 let sum = if sum == 0 && protocol == UDP { 0xffff } else { sum };
                 ip::write_u16(head, field, sum);
             }

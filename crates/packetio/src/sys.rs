@@ -206,11 +206,8 @@ pub fn recv_error(fd: BorrowedFd<'_>) -> io::Result<Option<QueuedError>> {
     // SAFETY: the header points to address and control room, alive and of the lengths given, and to
     // no payload.
     let result = check(unsafe {
-        libc::recvmsg(
-            fd.as_raw_fd(),
-            &raw mut header,
-            libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
-        ) as libc::c_int
+        libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
+            as libc::c_int
     });
     match result {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
@@ -305,10 +302,8 @@ fn decode_address(from: &libc::sockaddr_storage) -> Option<SocketAddr> {
 /// Asks a TUN device for offloads (`TUN_F_*`).
 pub fn tun_set_offload(fd: BorrowedFd<'_>, offloads: u32) -> io::Result<()> {
     // SAFETY: this request takes a number, not a pointer.
-    check(unsafe {
-        libc::ioctl(fd.as_raw_fd(), TUNSETOFFLOAD as _, libc::c_ulong::from(offloads))
-    })
-    .map(drop)
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETOFFLOAD as _, libc::c_ulong::from(offloads)) })
+        .map(drop)
 }
 
 /// Takes the descriptor out of whatever owns it.
@@ -352,8 +347,7 @@ pub fn wait_readable<const N: usize>(
     let limit = if timeout.is_some() { &raw const limit } else { ptr::null() };
     // SAFETY: `polled` has N entries; `limit` is null or points to a structure that lives over the
     // call; the signal mask is left alone.
-    let result =
-        check(unsafe { libc::ppoll(polled.as_mut_ptr(), N as _, limit, ptr::null()) });
+    let result = check(unsafe { libc::ppoll(polled.as_mut_ptr(), N as _, limit, ptr::null()) });
     match result {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok([0; N]),
         Err(error) => Err(error),

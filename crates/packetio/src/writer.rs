@@ -62,11 +62,9 @@ impl<'d, 'b, D: Device> Writer<'d, 'b, D> {
             return self.write_alone(packet, Header::default());
         };
         let merge = if transport.protocol == TCP { offloads.write_tcp } else { offloads.write_udp };
-        let member =
-            if merge { Member::of(packet, layout, transport, checksum) } else { None };
+        let member = if merge { Member::of(packet, layout, transport, checksum) } else { None };
         let Some(member) = member else {
-            let partial =
-                (checksum == Checksum::Partial).then(|| coalesce::partial(&transport));
+            let partial = (checksum == Checksum::Partial).then(|| coalesce::partial(&transport));
             return self.write_alone(packet, Header { partial, ..Header::default() });
         };
         if let Err(packet) = self.pending.append(packet, &member) {

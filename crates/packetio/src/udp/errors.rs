@@ -50,12 +50,8 @@ pub enum Unreachable {
 impl Unreachable {
     fn of(error: &QueuedError) -> Self {
         let prohibited = match error.origin {
-            ORIGIN_ICMP => {
-                error.kind == ICMP_UNREACHABLE && ICMP_PROHIBITED.contains(&error.code)
-            }
-            ORIGIN_ICMP6 => {
-                error.kind == ICMP6_UNREACHABLE && error.code == ICMP6_PROHIBITED
-            }
+            ORIGIN_ICMP => error.kind == ICMP_UNREACHABLE && ICMP_PROHIBITED.contains(&error.code),
+            ORIGIN_ICMP6 => error.kind == ICMP6_UNREACHABLE && error.code == ICMP6_PROHIBITED,
             _ => false,
         };
         match error.errno {
