@@ -147,10 +147,17 @@ pub fn complete_checksum(packet: &mut [u8]) {
 /// Completes the checksum of `packet[start..]` in the field at `start + offset`, which holds the
 /// sum of the pseudo header. The caller has checked that the field is within the packet.
 pub(crate) fn complete_checksum_at(packet: &mut [u8], start: usize, offset: usize, protocol: u8) {
-    let sum = Sum::default().add_bytes(&packet[start..]).finish();
-    // UDP says "no checksum" by zero and sends the other zero of ones' complement (RFC 768).
-    let sum = if sum == 0 && protocol == UDP { 0xffff } else { sum };
-    write_u16(packet, start + offset, sum);
+    let sum = Sum::default().add_bytes(&packet[start..]);
+    write_u16(packet, start + offset, checksum_field(sum, protocol));
+}
+
+/// The value of the checksum field for a finished sum. UDP says "no checksum" by zero, and sends the
+/// other zero of ones' complement instead (RFC 768).
+pub(crate) fn checksum_field(sum: Sum, protocol: u8) -> u16 {
+    match sum.finish() {
+        0 if protocol == UDP => 0xffff,
+        field => field,
+    }
 }
 
 /// Whether the TCP or UDP checksum of a well-formed packet is right. UDP without a checksum counts

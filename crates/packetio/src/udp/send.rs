@@ -15,8 +15,8 @@ use crate::udp::{Udp, may_be_pending};
 /// Datagrams per message: `UDP_MAX_SEGMENTS` of Linux before 6.10.
 pub const SEGMENTS_MAX: usize = 64;
 
-/// Longest message: the UDP payload of the largest IPv4 packet (65,535 - 20 - 8).
-const MESSAGE_LEN_MAX: usize = 65_507;
+/// Longest datagram, and longest message: the payload of the largest IPv4 packet (65,535 - 20 - 8).
+pub const DATAGRAM_LEN_MAX: usize = 65_507;
 
 /// Messages in a batch: bounds the work between two looks at the other direction when each datagram
 /// has another destination.
@@ -97,13 +97,14 @@ impl SendBatch {
     ///
     /// # Panics
     ///
-    /// If `write` returns a length beyond the region.
+    /// If `max_len` is above [`DATAGRAM_LEN_MAX`], or `write` returns a length beyond the region.
     pub fn push(
         &mut self,
         to: SocketAddr,
         max_len: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Push {
+        assert!(max_len <= DATAGRAM_LEN_MAX, "no datagram is that long");
         let start = self.used();
         if self.messages.len() == MESSAGES_MAX || max_len > ARENA_LEN - start {
             return Push::Full;
@@ -158,7 +159,7 @@ impl Message {
             && self.to == to
             && len <= self.segment
             && self.count < SEGMENTS_MAX
-            && self.end - self.start + len <= MESSAGE_LEN_MAX
+            && self.end - self.start + len <= DATAGRAM_LEN_MAX
     }
 
     fn append(&mut self, len: usize) {
