@@ -16,8 +16,9 @@ use warren_packetio::{
 /// Inner MTU: 1,500 less IPv4 and UDP header and our byte, rounded down.
 const MTU: u16 = 1440;
 
-/// Reads from the device, or receives, per turn: a busy direction must not starve the other.
-const TURNS_MAX: usize = 8;
+/// Reads from the device per turn, so that a busy direction does not starve the other; a full batch
+/// ends the turn too.
+const READS_MAX: usize = 64;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [_, name, local, peer] = &std::env::args().collect::<Vec<_>>()[..] else {
@@ -50,7 +51,9 @@ fn send(
     buffer: &mut ReadBuffer,
     batch: &mut SendBatch,
 ) -> std::io::Result<()> {
-    for _ in 0..TURNS_MAX {
+    let (mut reads, mut full) = (0, false);
+    while reads < READS_MAX && !full {
+        reads += 1;
         let Some(packet) = tun.read(buffer)? else { break };
         let mut segments = packet.segments();
         while let Some(segment) = segments.next_segment() {
@@ -59,6 +62,7 @@ fn send(
                 Some(1 + segment.copy_to(&mut region[1..]))
             };
             if batch.push(peer, 1 + segment.len(), write) == Push::Full {
+                full = true;
                 udp.send(batch);
                 batch.push(peer, 1 + segment.len(), write);
             }

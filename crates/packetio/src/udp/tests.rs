@@ -97,6 +97,21 @@ fn a_dual_stack_socket_speaks_plain_ipv4() {
 }
 
 #[test]
+fn options_reach_the_kernel() {
+    let options = UdpOptions { mark: Some(0x7415), ..UdpOptions::default() };
+    let udp = match Udp::bind((Ipv4Addr::LOCALHOST, 0).into(), &options) {
+        Ok(udp) => udp,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    let socket = socket2::SockRef::from(&udp);
+    assert_eq!(socket.mark().expect("mark"), 0x7415);
+    // Linux doubles the number for its own bookkeeping.
+    assert!(socket.recv_buffer_size().expect("size") >= options.buffer_len);
+    assert!(socket.send_buffer_size().expect("size") >= options.buffer_len);
+    assert!(!socket.reuse_address().expect("option") && !socket.reuse_port().expect("option"));
+}
+
+#[test]
 fn a_taken_port_is_an_error() {
     for (first, second) in [("127.0.0.1", "127.0.0.1"), ("[::]", "[::]"), ("[::]", "0.0.0.0")] {
         let taken = bind(&format!("{first}:0"));
