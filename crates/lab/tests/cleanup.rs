@@ -11,6 +11,9 @@ use lab::{Lab, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Environment variable that makes this program the victim of a test.
+const WILL_BE_KILLED: &str = "WARREN_LAB_WILL_BE_KILLED";
+
 #[test]
 fn ns_lab_daemon_writes_a_log_and_ends_when_asked() -> Result<()> {
     let lab = Lab::new()?;
@@ -75,7 +78,8 @@ fn ns_lab_leaves_no_namespace_and_no_directory() -> Result<()> {
 #[test]
 fn ns_lab_daemons_die_with_a_killed_test_process() -> Result<()> {
     let mut test = Command::new(std::env::current_exe()?)
-        .args(["--ignored", "--exact", "daemon_for_a_process_that_gets_killed", "--nocapture"])
+        .args(["--exact", "daemon_for_a_process_that_gets_killed"])
+        .env(WILL_BE_KILLED, "1")
         .stdout(Stdio::null())
         .spawn()?;
     let directory = std::env::temp_dir().join(format!("warren-lab-{}-0", test.id()));
@@ -96,22 +100,21 @@ fn ns_lab_daemons_die_with_a_killed_test_process() -> Result<()> {
     Ok(())
 }
 
-/// The process that is killed in the test above.
+/// The process that the test above starts and kills; elsewhere it does nothing.
 #[test]
-#[ignore = "runs until it is killed; another test starts it"]
-fn daemon_for_a_process_that_gets_killed() {
-    fn run() -> Result<()> {
-        let lab = Lab::new()?;
-        let host = lab.host("alice")?;
-        let mut shell = host.command("sh");
-        shell.args(["-c", "echo $$; exec sleep 1000"]);
-        let mut daemon = host.spawn(shell)?;
-        daemon.wait_for_log("\n", PATIENCE)?;
-        fs::write(lab.directory().join("pid"), daemon.log())?;
-        daemon.wait_exit(Duration::from_secs(60))?;
-        Err(anyhow!("the daemon ended by itself"))
+fn daemon_for_a_process_that_gets_killed() -> Result<()> {
+    if std::env::var_os(WILL_BE_KILLED).is_none() {
+        return Ok(());
     }
-    run().expect("the daemon runs until this process is killed");
+    let lab = Lab::new()?;
+    let host = lab.host("alice")?;
+    let mut shell = host.command("sh");
+    shell.args(["-c", "echo $$; exec sleep 1000"]);
+    let mut daemon = host.spawn(shell)?;
+    daemon.wait_for_log("\n", PATIENCE)?;
+    fs::write(lab.directory().join("pid"), daemon.log())?;
+    daemon.wait_exit(Duration::from_secs(60))?;
+    Err(anyhow!("the daemon ended by itself"))
 }
 
 fn process(pid: u32) -> PathBuf {

@@ -1,33 +1,74 @@
-//! Identity of nodes.
-#![allow(missing_docs)]
-use std::fmt;
-use std::time::Duration;
+//! Identity in Warren: keys, node IDs, member certificates, revocation, and the blob that brings
+//! them to a node.
+//!
+//! How it works: an authority signs a [`Request`] into a [`Certificate`] that binds user, group and
+//! node ID; members judge each other offline by their [`Trust`], which pins the authorities and
+//! keeps the [`Ledger`] of revocations.
+//!
+//! What must hold: nothing here reads a clock, a file or the network; wall time is always an
+//! argument. Randomness is drawn only where the documentation says *draws*. Everything that a peer
+//! can send is parsed without panicking and within a bound.
+//!
+//! | file | question |
+//! |---|---|
+//! | `id` | who is who |
+//! | `name` | which names are allowed |
+//! | `unix_time` | how wall time is passed in |
+//! | `key` | which keys and signatures |
+//! | `profile`, `extension` | what a member certificate contains |
+//! | `certificate`, `pem` | how certificates are stored |
+//! | `issuer` | what an authority looks like to others |
+//! | `authority`, `request` | how a certificate comes to be |
+//! | `trust`, `refusal` | who is let in, and why not |
+//! | `notice`, `ledger` | who is out |
+//! | `crl` | the same for outside tools |
+//! | `secret` | the group's shared secret |
+//! | `blob`, `network`, `yaml` | what a user is handed to join |
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId([u8; 20]);
-impl NodeId {
-    pub const fn from_bytes(b: [u8; 20]) -> Self {
-        NodeId(b)
-    }
-    pub const fn as_bytes(&self) -> &[u8; 20] {
-        &self.0
-    }
-}
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
-    }
-}
-impl fmt::Debug for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..4].iter().try_for_each(|b| write!(f, "{b:02x}"))
-    }
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnixTime(pub u64);
-impl std::ops::Add<Duration> for UnixTime {
-    type Output = UnixTime;
-    fn add(self, d: Duration) -> UnixTime {
-        UnixTime(self.0.saturating_add(d.as_secs()))
-    }
-}
+mod authority;
+mod blob;
+mod certificate;
+mod crl;
+mod error;
+mod extension;
+mod id;
+mod issuer;
+mod key;
+mod ledger;
+mod name;
+mod network;
+mod notice;
+mod pem;
+mod profile;
+mod refusal;
+mod request;
+mod secret;
+#[cfg(test)]
+mod testing;
+mod trust;
+mod unix_time;
+pub mod yaml;
+
+pub use authority::{
+    AUTHORITY_LIFE, CertificateAuthority, LIFE_DEFAULT, LIFE_MAX, LIFE_MIN, NOTICE_LIFE, ROOT_LIFE,
+    Root, SignOptions,
+};
+pub use blob::{BOOTSTRAP_MAX, Blob, BlobError, Enrolment, HostPort, ParseHostPortError};
+pub use certificate::{CERTIFICATE_LEN_MAX, Certificate};
+pub use crl::{Crl, crl};
+pub use error::Error;
+pub use extension::{EXTENSION_OID, ParseRolesError, Roles};
+pub use id::{IssuerId, NodeId, ParseIdError, Salt, Serial};
+pub use key::{Algorithm, PrivateKey, SIGNATURE_LEN, verify};
+pub use ledger::{Ledger, LedgerError, LineError, NOTICES_MAX, Outcome};
+pub use name::{LABEL_LEN_MAX, NameError, USER_LEN_MAX, check_group, check_host, check_user};
+pub use network::{
+    Ipv4Subnet, LEASE_DEFAULT, LEASE_MAX, LEASE_MIN, MTU_MAX, MTU_MIN, Network, ParseSubnetError,
+};
+pub use notice::{Head, NOTICE_LEN_MAX, Notice, Revoked};
+pub use profile::{BACKDATE, Member};
+pub use refusal::Refusal;
+pub use request::Request;
+pub use secret::GroupSecret;
+pub use trust::{CLOCK_TOLERANCE, ISSUERS_MAX, RENEWAL_GRACE, StalePolicy, Trust};
+pub use unix_time::UnixTime;

@@ -3,6 +3,10 @@
 //! One kind of session serves overlay links and VPN traffic alike: a TLS 1.3 handshake in datagram flights,
 //! then frames sealed with keys of the TLS exporter. A session is apart from its path ([`crate::path`]).
 
+pub mod aead;
+pub mod keys;
+pub mod window;
+
 use std::fmt;
 
 /// Names a session, and the lane that receives for it, at the node that chose it. Never zero.
