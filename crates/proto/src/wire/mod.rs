@@ -6,6 +6,8 @@
 use std::fmt;
 
 pub mod frame;
+pub mod hello;
+pub mod probe;
 
 /// Why bytes are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
