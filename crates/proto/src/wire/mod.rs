@@ -8,6 +8,8 @@ use std::fmt;
 pub mod connect;
 pub mod control;
 pub mod frame;
+pub mod hello;
+pub mod probe;
 pub mod routed;
 
 /// Why bytes are not a message.
