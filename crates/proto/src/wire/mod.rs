@@ -5,7 +5,10 @@
 
 use std::fmt;
 
+pub mod connect;
+pub mod control;
 pub mod frame;
+pub mod routed;
 
 /// Why bytes are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

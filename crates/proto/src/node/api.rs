@@ -1,0 +1,172 @@
+//! What goes into a node and what comes out: the whole contract between core and driver.
+//!
+//! The driver calls one of the `handle_*` methods or a command of [`crate::Node`] and then
+//! [`crate::Node::poll`] until it returns [`Output::Wait`]; only then comes the next input. It calls
+//! [`crate::Node::handle_timeout`] at the time of the last `Wait`, never needs to call it earlier, and may
+//! always call it later.
+
+use crate::NodeId;
+use crate::dht::{Key, Record};
+use crate::lane::Delta;
+use crate::overlay::shortcut::ShortcutPolicy;
+use crate::path::Path;
+use crate::session::suite::Suite;
+use crate::time::Instant;
+use crate::vpn;
+use pki::{GroupSecret, Refusal};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Which of a node's overlays; the position in [`Config::overlays`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instance(pub u8);
+
+/// Names a command, chosen by the driver; the answer repeats it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Everything a node is made from.
+#[derive(Debug)]
+pub struct Config {
+    /// The overlays it takes part in; one today, a public one below a private one later.
+    pub overlays: Vec<OverlayConfig>,
+    /// The virtual network over overlay 0; a bootstrap node has none.
+    pub vpn: Option<vpn::Config>,
+}
+
+/// One overlay of a node.
+#[derive(Debug)]
+pub struct OverlayConfig {
+    /// Identity and trust: who we are, and whom we accept.
+    pub suite: Box<dyn Suite>,
+    /// Group secrets whose holders we answer, newest first; empty in a public overlay.
+    pub secrets: Vec<GroupSecret>,
+    /// Endpoints to dial while nobody is linked.
+    pub bootstrap: Vec<SocketAddr>,
+    /// Nodes linked in an earlier run, dialled beside the bootstrap endpoints.
+    pub known: Vec<(NodeId, SocketAddr)>,
+    /// Which shortcuts are drawn.
+    pub shortcuts: Box<dyn ShortcutPolicy>,
+}
+
+/// What the driver is asked to do, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this datagram from the node's UDP port.
+    Datagram {
+        /// Where to.
+        to: SocketAddr,
+        /// At most 1,452 bytes.
+        bytes: Vec<u8>,
+    },
+    /// Give this to the data lane.
+    Lane(LaneInput),
+    /// Set the addresses of the virtual device.
+    Device(vpn::DeviceAddresses),
+    /// A command is answered.
+    Answer(Ticket, Answer),
+    /// Something that a log, a user or a test wants to know.
+    Event(Event),
+    /// Nothing more to do before this time or the next input.
+    Wait(Instant),
+}
+
+/// What a data lane is given by its node.
+#[derive(Debug)]
+pub enum LaneInput {
+    /// Change the table.
+    Delta(Delta),
+    /// Treat this packet as if the device had just given it: it waited for its session.
+    Outbound(Vec<u8>),
+    /// Write this packet to the device: it waited for the proof of its source.
+    Deliver(Vec<u8>),
+    /// Treat this datagram as if it had been received: it came through the overlay.
+    Datagram {
+        /// The path it came by.
+        from: Path,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+}
+
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// The ping came back.
+    Pong {
+        /// Round-trip time.
+        rtt: Duration,
+        /// Hops that the ping took.
+        hops: u8,
+        /// Path class of the link to the peer, if there is one; else it went through the overlay.
+        path: &'static str,
+    },
+    /// Valid values found, and whether more than half of the owners answered.
+    Values {
+        /// The records, each verified.
+        records: Vec<Record>,
+        /// Whether an absence can be believed.
+        conclusive: bool,
+    },
+    /// The value is stored by a majority.
+    Stored {
+        /// Under this key.
+        key: Key,
+    },
+    /// The ring as walked.
+    Crawl(crate::overlay::crawl::Report),
+    /// It did not work; the text says why and what to do.
+    Failed(String),
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Both ring neighbours are linked and know of nobody nearer.
+    Joined {
+        /// Which overlay.
+        instance: Instance,
+        /// Since the node was made.
+        after: Duration,
+    },
+    /// A session is up.
+    LinkUp {
+        /// Which overlay.
+        instance: Instance,
+        /// The peer.
+        peer: NodeId,
+        /// Its user and group, if it has a certificate.
+        member: Option<(String, String)>,
+        /// How it is reached.
+        path: Path,
+    },
+    /// A session is over.
+    LinkDown {
+        /// Which overlay.
+        instance: Instance,
+        /// The peer.
+        peer: NodeId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A peer was refused, by us or by it.
+    Refused {
+        /// The endpoint or ID.
+        peer: String,
+        /// The reason, which says what to do.
+        refusal: Refusal,
+        /// Whether we refused (else the peer did).
+        by_us: bool,
+    },
+    /// Nobody answered at a bootstrap endpoint.
+    NoAnswer {
+        /// The endpoint.
+        endpoint: SocketAddr,
+    },
+    /// Another live node holds our ID: this node must stop.
+    IdInUse,
+    /// The virtual IPv4 address is ours.
+    Leased(Ipv4Addr),
+    /// The virtual network cannot go on as configured; the text says what to do.
+    Vpn(String),
+}
