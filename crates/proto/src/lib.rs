@@ -15,12 +15,14 @@
 //! | [`vpn`] | which node owns an address, and may this packet pass |
 //! | [`lane`] | what happens to one packet |
 
+pub mod lane;
 pub mod path;
 pub mod ring;
 pub mod rng;
 pub mod session;
 pub mod time;
 pub mod timer;
+pub mod vpn;
 pub mod wire;
 
 pub use pki::{NodeId, UnixTime};

@@ -8,6 +8,7 @@ use std::fmt;
 pub mod connect;
 pub mod control;
 pub mod frame;
+pub mod ip;
 pub mod routed;
 
 /// Why bytes are not a message.
