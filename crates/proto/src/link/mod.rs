@@ -55,7 +55,7 @@ pub mod liveness;
 pub mod session;
 mod table;
 
-pub use crate::node::api::Instance;
+pub use crate::overlay::Instance;
 
 /// Dials under way at most; more are refused at once and may be asked for again.
 const DIALS_MAX: usize = 256;
@@ -1069,5 +1069,3 @@ impl Links {
     }
 }
 
-#[cfg(test)]
-mod tests;

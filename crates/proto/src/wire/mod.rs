@@ -9,6 +9,7 @@ pub mod connect;
 pub mod control;
 pub mod frame;
 pub mod hello;
+pub mod ip;
 pub mod probe;
 pub mod routed;
 
