@@ -43,7 +43,6 @@ use session::{
     CHALLENGE_PAUSE, Challenge, GREETING_PAUSE, HOLDER_PATIENCE, Origin, REKEY_AFTER, RETIRE_AFTER,
     Session, Stage,
 };
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,7 +262,7 @@ impl Links {
         }
     }
 
-    /// Dials a node at all these paths at once, unless it is linked or being dialled already.
+    /// Dials a node at all these paths at once, unless it is linked directly or being dialled already.
     pub fn dial(
         &mut self,
         instance: Instance,
@@ -272,7 +271,10 @@ impl Links {
         cx: &mut Context<'_>,
     ) {
         if let Some(peer) = target {
-            if self.table.current(instance, peer).is_some() {
+            // A session through the overlay is no link: a direct one shall replace it.
+            let direct = |s: &Session| matches!(s.path, Path::Direct(_));
+            let tunnels = paths.iter().all(|path| matches!(path, Path::Overlay(_)));
+            if self.session(instance, peer).is_some_and(|(_, s)| direct(s) || tunnels) {
                 return;
             }
             if let Some(slot) = self.table.dialling(instance, peer) {
@@ -581,13 +583,7 @@ struct Start {
 
 /// Handshakes.
 impl Links {
-    fn start_client(
-        &mut self,
-        slot: Slot,
-        instance: Instance,
-        start: Start,
-        cx: &mut Context<'_>,
-    ) {
+    fn start_client(&mut self, slot: Slot, instance: Instance, start: Start, cx: &mut Context<'_>) {
         let end = &mut self.ends[instance.0 as usize];
         let Some(local) = self.table.index(slot) else { return };
         let exchange = match end.suite.client(start.target, cx.now) {
@@ -630,8 +626,9 @@ impl Links {
             return;
         };
         let known = match header.receiver {
-            Some(receiver) => Some(Slot(receiver.slot()))
-                .filter(|&slot| self.table.index(slot) == Some(receiver)),
+            Some(receiver) => {
+                Some(Slot(receiver.slot())).filter(|&slot| self.table.index(slot) == Some(receiver))
+            }
             None => self.table.server_for(path, header.sender),
         };
         let slot = match known.map(|slot| (slot, self.table.get(slot))) {
@@ -689,8 +686,7 @@ impl Links {
         }
         let invited = hello.invited.map(|index| Slot(index.slot()));
         let dial = invited.and_then(|slot| self.table.dial_mut(slot));
-        let (target, reason) =
-            dial.map_or((None, None), |dial| (dial.target, Some(dial.reason)));
+        let (target, reason) = dial.map_or((None, None), |dial| (dial.target, Some(dial.reason)));
         let exchange = self.ends[n_of(instance)].suite.server(target, cx.now);
         let slot = invited.or_else(|| self.table.reserve(cx.rng));
         let (Ok(exchange), Some(slot)) = (exchange, slot) else {
@@ -765,8 +761,7 @@ impl Links {
         if !is_server {
             self.generation += 1;
         }
-        let mut session =
-            Session::new(origin, established, liveness, rekey_after, cx.now.instant);
+        let mut session = Session::new(origin, established, liveness, rekey_after, cx.now.instant);
         session.rank.1 = if is_server { 0 } else { self.generation };
         self.table.put_session(slot, session);
         self.run_session(slot, cx);
@@ -1030,13 +1025,7 @@ impl Links {
         }
     }
 
-    fn transmit_control(
-        &mut self,
-        slot: Slot,
-        path: Path,
-        message: &[u8],
-        cx: &mut Context<'_>,
-    ) {
+    fn transmit_control(&mut self, slot: Slot, path: Path, message: &[u8], cx: &mut Context<'_>) {
         let Some(session) = self.table.session_mut(slot) else { return };
         if let Ok(bytes) = session.seal(message) {
             let instance = session.instance;
@@ -1068,4 +1057,3 @@ impl Links {
         }
     }
 }
-
