@@ -57,3 +57,5 @@ deps: ## Install the Debian packages that tests and demo need, where missing
 	@$(AS_ROOT) true || { \
 		echo "no root and no user namespaces: run as root, or allow them" \
 			"(sysctl kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu)" >&2; exit 1; }
+	@[ -w /dev/net/tun ] || { \
+		echo "cannot open /dev/net/tun: run as root, or \`chmod 0666 /dev/net/tun\`" >&2; exit 1; }

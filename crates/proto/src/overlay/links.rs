@@ -130,8 +130,15 @@ impl Requests {
 impl Overlay {
     /// A direct link to this peer is up.
     pub fn handle_linked(&mut self, peer: NodeId, endpoint: SocketAddr, cx: &mut Context<'_>) {
-        if self.leaving || peer == self.me || self.peers.contains_key(&peer) {
+        if self.leaving || peer == self.me {
             return;
+        }
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.endpoint = endpoint;
+            if let Some(more) = self.requests.dialling.remove(&peer) {
+                entry.purposes.0 |= more.0;
+            }
+            return self.reconsider(cx);
         }
         if self.peers.len() >= PEERS_MAX {
             cx.effects.push(Effect::Close { peer, reason: CloseReason::Unneeded });

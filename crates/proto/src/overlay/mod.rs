@@ -41,6 +41,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Which of a node's overlays: its place in the node's configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instance(pub u8);
+
 /// Links of one overlay at most; more are refused.
 pub const PEERS_MAX: usize = 256;
 /// Status changes within this time go out as one message.

@@ -33,6 +33,8 @@ impl Source {
 pub(super) fn read_sources() -> Result<Vec<Source>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let output = Command::new("git")
+        // A container often has the tree mounted from another user, which git refuses by default.
+        .args(["-c", "safe.directory=*"])
         .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
         .current_dir(&root)
         .output()
