@@ -137,6 +137,11 @@ impl Sender {
         self.epoch
     }
 
+    /// Secret and epoch for the sender of another lane of the same session, made once per lane.
+    pub fn chain(&self) -> (ChainSecret, Epoch) {
+        (self.secret.clone(), self.epoch)
+    }
+
     /// Frames sealed in this epoch; at [`EPOCH_FRAMES_MAX`] it is time for the next.
     pub fn frames_in_epoch(&self) -> u64 {
         self.counter
@@ -258,6 +263,11 @@ impl Receiver {
     /// The newest epoch from which a frame was opened.
     pub fn epoch(&self) -> Epoch {
         self.current.epoch
+    }
+
+    /// Secret and epoch for the receiver of another lane of the same session.
+    pub fn chain(&self) -> (ChainSecret, Epoch) {
+        (self.current.secret.clone(), self.current.epoch)
     }
 
     /// Decrypts `datagram`, of which `header` was parsed, in place and returns its plaintext.

@@ -3,12 +3,14 @@
 //! One kind of session serves overlay links and VPN traffic alike: a TLS 1.3 handshake in datagram flights,
 //! then frames sealed with keys of the TLS exporter. A session is apart from its path ([`crate::path`]).
 
+pub mod admission;
 pub mod aead;
 pub mod gate;
 pub mod handshake;
 pub mod keys;
 pub mod null;
 pub mod suite;
+pub mod tls;
 pub mod token;
 pub mod window;
 
