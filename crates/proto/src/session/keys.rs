@@ -159,12 +159,15 @@ impl Sender {
     /// Appends the frame with the plaintext `parts`, one after another, to `out`.
     pub fn seal(&mut self, out: &mut Vec<u8>, parts: &[&[u8]]) -> Result<(), SealError> {
         let start = out.len();
-        out.resize(start + OVERHEAD + length(parts), 0);
-        let sealed = self.seal_into(&mut out[start..], parts);
+        out.reserve(OVERHEAD + length(parts));
+        out.extend_from_slice(&[0; HEADER_LEN]);
+        parts.iter().for_each(|part| out.extend_from_slice(part));
+        out.extend_from_slice(&[0; TAG_LEN]);
+        let sealed = self.seal_in_place(&mut out[start..]);
         if sealed.is_err() {
             out.truncate(start);
         }
-        sealed.map(|_| ())
+        sealed
     }
 
     /// Writes the frame with the plaintext `parts` to the front of `out` and returns its length.

@@ -178,10 +178,8 @@ fn unit_se_05_refused_handshakes_say_why() {
     assert_eq!(pair.refusals(), by_client(revoked));
 
     // No certificate.
-    pair = run(
-        unjudged_client(&informed, Some(Arc::new(Nameless))),
-        bob.server(None, at(NOW)).expect("a good certificate"),
-    );
+    let nameless = unjudged_client(&informed, |c| c.client_auth_cert_resolver = Arc::new(Nameless));
+    pair = run(nameless, bob.server(None, at(NOW)).expect("a good certificate"));
     assert_eq!(pair.refusals(), by_server(Refusal::NoCertificate.into()));
 }
 
@@ -199,12 +197,26 @@ fn unit_se_06_a_certificate_with_another_user_group_or_id_is_refused() {
         mallory.certified =
             Arc::new(certify(&mallory.provider, &mallory.key, &bent).expect("its key"));
         let server = bob.server(None, at(NOW)).expect("a good certificate");
-        let pair = run(unjudged_client(&mallory, None), server);
+        let pair = run(unjudged_client(&mallory, |_| {}), server);
         let [Some((told, By::Peer)), Some((found, By::Us))] = pair.refusals() else {
             panic!("{field} was accepted");
         };
         assert_eq!(std::mem::discriminant(&told), std::mem::discriminant(&found));
         assert!(matches!(found, Failure::Refused(_)), "{field}: {found}");
+    }
+}
+
+#[test]
+fn peers_of_another_protocol_version_are_told_so() {
+    let (client, mut server) = (public(), public());
+    for protocols in [vec![b"warren/9".to_vec()], Vec::new()] {
+        let exchange = unjudged_client(&client, |config| config.alpn_protocols = protocols);
+        let pair = run(exchange, server.server(None, at(NOW)).expect("a good key"));
+        let [Some((Failure::Protocol(_), By::Peer)), Some((Failure::Protocol(_), By::Us))] =
+            pair.refusals()
+        else {
+            panic!("{:?}", pair.outcomes);
+        };
     }
 }
 
@@ -283,13 +295,11 @@ impl TlsSuite {
     }
 }
 
-/// A client that does not judge its own certificate, or has none to show.
-fn unjudged_client(suite: &TlsSuite, shown: Option<Arc<Nameless>>) -> Box<dyn Exchange> {
+/// A client that does not judge its own certificate, with other settings.
+fn unjudged_client(suite: &TlsSuite, change: impl FnOnce(&mut ClientConfig)) -> Box<dyn Exchange> {
     let verifier = suite.verifier(None, NOW);
     let mut config = suite.client_config(&verifier, NOW).expect("good settings");
-    if let Some(nameless) = shown {
-        config.client_auth_cert_resolver = nameless;
-    }
+    change(&mut config);
     let name = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
     let connection = ClientConnection::new(Arc::new(config), Version::V1, name, Vec::new());
     suite.exchange(Side::Client, verifier, connection.expect("good settings").into())
