@@ -1,7 +1,7 @@
 //! What seals bytes: AES-256-GCM, ChaCha20-Poly1305, or the checksum that stands in for them in simulations.
 //!
-//! Nonces are counters: a key here must never seal two messages under the same number. Whoever owns a
-//! [`Key`] owns that promise (see [`keys`](super::keys)).
+//! Nonces are counters: a key must never seal two messages under the same number. Its owner keeps that promise
+//! (see [`keys`](super::keys)).
 
 use crate::wire::frame::TAG_LEN;
 use aws_lc_rs::aead::{
