@@ -135,12 +135,16 @@ fn unit_vn_10_a_member_that_sends_with_another_members_address_is_stopped() {
         }));
         let mut frame = sealed(&mut a, &stolen);
         match b.inbound(path(2), &mut frame, Instant::ZERO) {
-            Inbound::Unproven { slot, packet } => Err((slot, packet.to_vec())),
+            Inbound::Unproven { peer, packet } => Err((peer, packet.to_vec())),
             Inbound::Drop(reason) => Ok(reason),
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(thief(&mut b), Err((SLOT, stolen.clone())), "the node must look the lease up");
+    assert_eq!(
+        thief(&mut b),
+        Err((NodeId::from_bytes([2; 20]), stolen.clone())),
+        "the node must look the lease up"
+    );
     b.apply(Delta::ForbidSource { slot: SLOT, source: v4(9) });
     assert_eq!(thief(&mut b), Ok(Reason::NotTheOwner));
     b.apply(Delta::ForgetSource { slot: SLOT, source: v4(9) });

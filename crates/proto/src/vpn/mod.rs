@@ -107,8 +107,8 @@ pub struct Vpn {
     peers: Peers,
     /// Packets to an address, until there is a session with its owner.
     outbound: Waiting<IpAddr>,
-    /// Packets from an address by a session, until its owner is known.
-    inbound: Waiting<(IpAddr, Slot)>,
+    /// Packets from an address that a peer sent, until its owner is known.
+    inbound: Waiting<(IpAddr, NodeId)>,
     timers: Timers<Timer>,
     drops: Drops,
     rng: Rng,
@@ -220,12 +220,11 @@ impl Vpn {
                 self.grant(peer.id, ip, now);
             }
         }
-        self.handle_announced(slot, announced, now);
+        self.handle_announced(peer.id, announced, now);
     }
 
     /// A peer says that its IPv4 address is now this one.
-    pub fn handle_announced(&mut self, slot: Slot, ipv4: Option<Ipv4Addr>, now: Instant) {
-        let Some(id) = self.peers.at(slot) else { return };
+    pub fn handle_announced(&mut self, id: NodeId, ipv4: Option<Ipv4Addr>, now: Instant) {
         let Some(ip) = ipv4.filter(|&ip| self.may_be_a_peers(ip)).map(IpAddr::V4) else { return };
         match self.look_up(ip, now) {
             Lookup::Owner(owner) if owner == id => {
@@ -286,12 +285,12 @@ impl Vpn {
         }
     }
 
-    /// A lane opened this packet, whose checksum is complete, and does not know whether its source is the
-    /// peer's.
-    pub fn handle_unproven(&mut self, slot: Slot, packet: &[u8], now: Instant) {
-        let Some(id) = self.peers.at(slot) else {
+    /// A lane opened this packet from a peer, its checksum complete, and does not know whether its source is
+    /// the peer's.
+    pub fn handle_unproven(&mut self, id: NodeId, packet: &[u8], now: Instant) {
+        if self.peers.get(id).is_none() {
             return self.drops.count(Reason::SessionGone);
-        };
+        }
         let header = Header::parse_packet(packet);
         let direction = Direction::Inbound;
         let decided = verdict(self.mode, direction, &header, &self.local, |_| Owner::Unknown);
@@ -302,17 +301,17 @@ impl Vpn {
         let lookup = match ip {
             IpAddr::V6(v6) if owns_ipv6(id, v6) => Lookup::Owner(id),
             IpAddr::V6(_) => Lookup::Nobody,
-            IpAddr::V4(_) => self.look_up_for(slot, ip, now),
+            IpAddr::V4(_) => self.look_up_for(id, ip, now),
         };
         match lookup {
             Lookup::Owner(owner) if owner == id && self.grant(id, ip, now) => {
                 self.effects.push(Effect::Deliver(packet.to_vec()));
             }
             // The address may have changed hands since we asked.
-            Lookup::Owner(_) if self.refresh(ip, now) => self.wait_inbound(ip, slot, packet, now),
-            Lookup::Owner(_) => self.deny(slot, ip, 1, true),
-            Lookup::Nobody => self.deny(slot, ip, 1, ip.is_ipv6()),
-            Lookup::Asking => self.wait_inbound(ip, slot, packet, now),
+            Lookup::Owner(_) if self.refresh(ip, now) => self.wait_inbound(ip, id, packet, now),
+            Lookup::Owner(_) => self.deny(id, ip, 1, true),
+            Lookup::Nobody => self.deny(id, ip, 1, ip.is_ipv6()),
+            Lookup::Asking => self.wait_inbound(ip, id, packet, now),
             Lookup::Busy => self.drops.count(Reason::QueueFull),
         }
     }
@@ -384,8 +383,8 @@ impl Vpn {
     }
 
     /// Looks up an address that a peer sent with, within what one peer may ask for.
-    fn look_up_for(&mut self, slot: Slot, ip: IpAddr, now: Instant) -> Lookup {
-        let asked_for = self.inbound.keys().filter(|&(other, by)| by == slot && other != ip);
+    fn look_up_for(&mut self, id: NodeId, ip: IpAddr, now: Instant) -> Lookup {
+        let asked_for = self.inbound.keys().filter(|&(other, by)| by == id && other != ip);
         if asked_for.count() >= PROOFS_MAX { Lookup::Busy } else { self.look_up(ip, now) }
     }
 
@@ -453,7 +452,7 @@ impl Vpn {
             self.effects.push(Effect::Outbound(packet));
             carried = true;
         }
-        for packet in self.inbound.take((ip, slot)) {
+        for packet in self.inbound.take((ip, id)) {
             self.effects.push(Effect::Deliver(packet));
             carried = true;
         }
@@ -472,20 +471,20 @@ impl Vpn {
 
     /// Drops what waits for the proof of an address that went to nobody or to somebody else.
     fn deny_waiting(&mut self, ip: IpAddr, proven: bool) {
-        let sessions: Vec<Slot> =
-            self.inbound.keys().filter(|&(other, _)| other == ip).map(|(_, slot)| slot).collect();
-        for slot in sessions {
-            let count = self.inbound.take((ip, slot)).count();
-            self.deny(slot, ip, count, proven);
+        let senders: Vec<NodeId> =
+            self.inbound.keys().filter(|&(other, _)| other == ip).map(|(_, id)| id).collect();
+        for id in senders {
+            let count = self.inbound.take((ip, id)).count();
+            self.deny(id, ip, count, proven);
         }
     }
 
     /// Drops packets that a peer sent with an address that is not its own; if that is `proven`, it is told
     /// once.
-    fn deny(&mut self, slot: Slot, ip: IpAddr, packets: usize, proven: bool) {
+    fn deny(&mut self, id: NodeId, ip: IpAddr, packets: usize, proven: bool) {
         self.drops.count_many(Reason::NotTheOwner, packets);
-        let Some(id) = self.peers.at(slot) else { return };
         let Some(member) = self.peers.get(id) else { return };
+        let slot = member.slot;
         let forgotten = member.deny(ip);
         if proven && !std::mem::replace(&mut member.told, true) {
             self.effects.push(Effect::Event(Event::Spoofed { peer: id, source: ip }));
@@ -496,8 +495,8 @@ impl Vpn {
         }
     }
 
-    fn wait_inbound(&mut self, ip: IpAddr, slot: Slot, packet: &[u8], now: Instant) {
-        let dropped = self.inbound.push((ip, slot), packet, now);
+    fn wait_inbound(&mut self, ip: IpAddr, id: NodeId, packet: &[u8], now: Instant) {
+        let dropped = self.inbound.push((ip, id), packet, now);
         self.drops.count_many(Reason::QueueFull, dropped);
     }
 

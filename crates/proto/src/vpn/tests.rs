@@ -230,8 +230,8 @@ impl World {
         let host = &mut self.hosts[to];
         match host.lane.inbound(Path::Overlay(id(from)), &mut frame, now) {
             Inbound::Packet { packet, .. } => host.device.push(packet.to_vec()),
-            Inbound::Unproven { slot, packet } => {
-                host.vpn.handle_unproven(slot, packet, now);
+            Inbound::Unproven { peer, packet } => {
+                host.vpn.handle_unproven(peer, packet, now);
                 self.drain(to);
             }
             Inbound::Punt | Inbound::Drop(_) => {}
@@ -379,7 +379,7 @@ fn after_a_merge_the_loser_moves_and_is_found_at_its_new_address() {
     let device = world.hosts[1].addresses.and_then(|addresses| addresses.ipv4);
     assert_eq!(device, Some((moved, 24)));
     let now = world.now.0;
-    world.hosts[0].vpn.handle_announced(Slot(1), Some(moved), now);
+    world.hosts[0].vpn.handle_announced(id(1), Some(moved), now);
     world.drain(0);
     let to_new = udp(ip(2).into(), moved.into(), b"after");
     world.send(0, &to_new);
