@@ -102,7 +102,7 @@ impl Changes {
             socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
         let groups = GROUP_LINK | GROUP_IPV4_IFADDR | GROUP_IPV6_IFADDR;
         bind(netlink.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
-        Ok(Self { netlink: AsyncFd::with_interest(netlink, Interest::READABLE)? })
+        Ok(Self { netlink: AsyncFd::register_with_interest(netlink, Interest::READABLE)? })
     }
 
     /// Waits for the next change; those that came together count as one.
