@@ -6,16 +6,24 @@
 //!
 //! | module | question it answers |
 //! |---|---|
+//! | [`node`] | what goes in, what comes out, and how the machines are wired |
 //! | [`time`], [`timer`], [`rng`] | what time is it, what is due next, where does chance come from |
 //! | [`ring`] | how far apart are two IDs, and which way round |
 //! | [`wire`] | what do the bytes mean |
+//! | [`overlay`] | who is my neighbour, and where does a message go next |
+//! | [`link`] | how does an endpoint become a live session, and when does that end |
 //! | [`session`] | how do two nodes authenticate and seal |
 //! | [`path`] | by which way do the datagrams of a session travel |
 //! | [`dht`] | where is a value kept, and who may write it |
 //! | [`vpn`] | which node owns an address, and may this packet pass |
 //! | [`lane`] | what happens to one packet |
 
+#![warn(clippy::iter_over_hash_type)]
+
 pub mod lane;
+pub mod link;
+pub mod node;
+pub mod overlay;
 pub mod path;
 pub mod ring;
 pub mod rng;
@@ -25,4 +33,5 @@ pub mod timer;
 pub mod vpn;
 pub mod wire;
 
+pub use node::Node;
 pub use pki::{NodeId, UnixTime};

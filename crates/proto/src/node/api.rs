@@ -6,36 +6,27 @@
 //! always call it later.
 
 use crate::NodeId;
-use crate::dht::{Key, Record};
 use crate::lane::Delta;
+use crate::overlay::Instance;
 use crate::overlay::shortcut::ShortcutPolicy;
 use crate::path::Path;
-use crate::session::suite::Suite;
+use crate::session::suite::{Failure, Suite};
 use crate::time::Instant;
-use crate::vpn;
-use pki::{GroupSecret, Refusal};
-use std::net::{Ipv4Addr, SocketAddr};
+use pki::GroupSecret;
+use std::net::SocketAddr;
 use std::time::Duration;
-
-/// Which of a node's overlays; the position in [`Config::overlays`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instance(pub u8);
 
 /// Names a command, chosen by the driver; the answer repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
 /// Everything a node is made from.
-#[derive(Debug)]
 pub struct Config {
     /// The overlays it takes part in; one today, a public one below a private one later.
     pub overlays: Vec<OverlayConfig>,
-    /// The virtual network over overlay 0; a bootstrap node has none.
-    pub vpn: Option<vpn::Config>,
 }
 
 /// One overlay of a node.
-#[derive(Debug)]
 pub struct OverlayConfig {
     /// Identity and trust: who we are, and whom we accept.
     pub suite: Box<dyn Suite>,
@@ -61,8 +52,6 @@ pub enum Output {
     },
     /// Give this to the data lane.
     Lane(LaneInput),
-    /// Set the addresses of the virtual device.
-    Device(vpn::DeviceAddresses),
     /// A command is answered.
     Answer(Ticket, Answer),
     /// Something that a log, a user or a test wants to know.
@@ -100,18 +89,6 @@ pub enum Answer {
         hops: u8,
         /// Path class of the link to the peer, if there is one; else it went through the overlay.
         path: &'static str,
-    },
-    /// Valid values found, and whether more than half of the owners answered.
-    Values {
-        /// The records, each verified.
-        records: Vec<Record>,
-        /// Whether an absence can be believed.
-        conclusive: bool,
-    },
-    /// The value is stored by a majority.
-    Stored {
-        /// Under this key.
-        key: Key,
     },
     /// The ring as walked.
     Crawl(crate::overlay::crawl::Report),
@@ -151,10 +128,10 @@ pub enum Event {
     },
     /// A peer was refused, by us or by it.
     Refused {
-        /// The endpoint or ID.
-        peer: String,
+        /// By which path it came.
+        path: Path,
         /// The reason, which says what to do.
-        refusal: Refusal,
+        why: Failure,
         /// Whether we refused (else the peer did).
         by_us: bool,
     },
@@ -165,8 +142,4 @@ pub enum Event {
     },
     /// Another live node holds our ID: this node must stop.
     IdInUse,
-    /// The virtual IPv4 address is ours.
-    Leased(Ipv4Addr),
-    /// The virtual network cannot go on as configured; the text says what to do.
-    Vpn(String),
 }

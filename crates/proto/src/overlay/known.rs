@@ -51,6 +51,14 @@ impl KnownPeers {
         }
     }
 
+    /// Notes a node of an earlier run: it is dialled at once.
+    pub fn remember(&mut self, id: NodeId, endpoint: SocketAddr, now: Instant) {
+        self.linked(id, endpoint, now);
+        if let Some(known) = self.0.get_mut(&id) {
+            known.retry = Some(Retry { at: now, attempts: 0 });
+        }
+    }
+
     /// Notes that the node stopped answering: it will be dialled again.
     pub fn lost(&mut self, id: NodeId, now: Instant) {
         if let Some(known) = self.0.get_mut(&id) {

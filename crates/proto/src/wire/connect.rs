@@ -1,11 +1,10 @@
 //! Connect requests and replies: how two nodes that are not linked agree to dial each other at once.
 //!
 //! ```text
-//! request: token 4 | purpose 1 | flags 1 (bit 0: answer by way of) | n endpoints 1 | n neighbours 1 | [answer via 20] | endpoints | IDs
-//! reply:   token 4 | purpose 1 | accepted 1                        | n endpoints 1 | n neighbours 1 | endpoints | IDs
+//! token 4 | purpose 1 | flags 1 | n endpoints 1 | [answer via 20] | endpoints
 //! ```
-//! Both carry the sender's endpoints, so that both sides dial at the same time (which is the hole punch),
-//! and its nearest neighbours, so that a newcomer finds its place.
+//! Flag bit 0: an *answer via* is present. Flag bit 1, in replies: accepted. Both messages carry the sender's
+//! endpoints, so that both sides dial at the same time (which is the hole punch).
 
 use super::control::{emit_endpoint, endpoint};
 use super::{Malformed, Reader};
@@ -14,8 +13,6 @@ use std::net::SocketAddr;
 
 /// Endpoints that one message lists at most.
 pub const ENDPOINTS_MAX: usize = 8;
-/// Neighbours that one message lists at most.
-pub const NEIGHBOURS_MAX: usize = 8;
 
 /// Why a link is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,8 +39,6 @@ pub struct Connect {
     pub answer_via: Option<NodeId>,
     /// Where the sender may be dialled.
     pub endpoints: Vec<SocketAddr>,
-    /// The sender's nearest neighbours on both sides.
-    pub neighbours: Vec<NodeId>,
 }
 
 impl Connect {
@@ -58,8 +53,8 @@ impl Connect {
             _ => return Err(Malformed::Field("purpose")),
         };
         let flags = r.u8()?;
-        let (endpoints, neighbours) = (r.u8()? as usize, r.u8()? as usize);
-        if flags > 3 || endpoints > ENDPOINTS_MAX || neighbours > NEIGHBOURS_MAX {
+        let endpoints = r.u8()? as usize;
+        if flags > 3 || endpoints > ENDPOINTS_MAX {
             return Err(Malformed::Field("connect"));
         }
         let message = Connect {
@@ -68,7 +63,6 @@ impl Connect {
             accepted: flags & 2 != 0,
             answer_via: if flags & 1 != 0 { Some(r.id()?) } else { None },
             endpoints: (0..endpoints).map(|_| endpoint(&mut r)).collect::<Result<_, _>>()?,
-            neighbours: (0..neighbours).map(|_| r.id()).collect::<Result<_, _>>()?,
         };
         r.finish()?;
         Ok(message)
@@ -77,19 +71,12 @@ impl Connect {
     /// The message as bytes.
     pub fn emit(&self) -> Vec<u8> {
         debug_assert!(self.endpoints.len() <= ENDPOINTS_MAX);
-        debug_assert!(self.neighbours.len() <= NEIGHBOURS_MAX);
         let mut b = Vec::with_capacity(64);
         b.extend_from_slice(&self.token.to_be_bytes());
         let flags = u8::from(self.answer_via.is_some()) | u8::from(self.accepted) << 1;
-        b.extend([
-            self.purpose as u8,
-            flags,
-            self.endpoints.len() as u8,
-            self.neighbours.len() as u8,
-        ]);
+        b.extend([self.purpose as u8, flags, self.endpoints.len() as u8]);
         b.extend(self.answer_via.iter().flat_map(|id| id.as_bytes()));
         self.endpoints.iter().for_each(|&e| emit_endpoint(&mut b, e));
-        b.extend(self.neighbours.iter().flat_map(|id| id.as_bytes()));
         b
     }
 }
@@ -109,7 +96,6 @@ mod tests {
             endpoints: ["10.0.0.1:7415", "[fd00::1]:7415"]
                 .map(|e| e.parse().expect("an endpoint"))
                 .to_vec(),
-            neighbours: vec![NodeId::from_bytes([1; 20])],
         };
         let bytes = message.emit();
         assert_eq!(Connect::parse(&bytes), Ok(message));

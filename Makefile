@@ -1,0 +1,61 @@
+# One command per task; `make help` lists them.
+
+CARGO ?= cargo
+
+# Namespace tests need root. Anybody else gets a user namespace in which they are root.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo unshare --user --map-root-user --)
+
+# Programs that tests and demo start, each with its Debian package.
+PROGRAMS := ip:iproute2 nft:nftables ping:iputils-ping nsenter:util-linux setpriv:util-linux \
+	iperf3:iperf3 curl:curl python3:python3 openssl:openssl git:git cc:gcc cmake:cmake
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-code test-long lint fmt tidy bench deps
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: deps ## Build, lay a small network on this machine, and use the VPN in it
+	$(AS_ROOT) $(CARGO) run -q -p xtask -- demo
+
+test: deps tidy lint test-code ## Install what tests need, then run all checks and tests
+
+test-code: ## Run the tests only; one of them: make test-code TEST=ns_lab
+	$(AS_ROOT) $(CARGO) test --workspace $(TEST)
+
+test-long: deps ## Run the tests that take minutes; one of them: make test-long TEST=sim_churn
+	$(AS_ROOT) $(CARGO) test --workspace $(TEST) -- --ignored
+
+lint: ## Check format and lints, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+tidy: ## Check what compiler and lints do not: headers, file sizes, the table of tests
+	$(CARGO) xtask tidy
+
+bench: deps ## Run the benchmarks
+	$(AS_ROOT) $(CARGO) bench --workspace
+
+deps: ## Install the Debian packages that tests and demo need, where missing
+	@export PATH="$$PATH:/usr/sbin:/sbin"; \
+	missing() { for entry in $(PROGRAMS); do \
+		command -v "$${entry%%:*}" >/dev/null || echo "$${entry##*:}"; done | sort -u | xargs; }; \
+	packages="$$(missing)"; \
+	[ -n "$$packages" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	if command -v apt-get >/dev/null && { [ -z "$$sudo" ] || command -v sudo >/dev/null; }; then \
+		echo "installing: $$packages"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$packages; \
+	fi; \
+	packages="$$(missing)"; \
+	[ -z "$$packages" ] || { \
+		echo "missing, please install the Debian packages or their like: $$packages" >&2; exit 1; }
+	@$(AS_ROOT) true || { \
+		echo "no root and no user namespaces: run as root, or allow them" \
+			"(sysctl kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu)" >&2; exit 1; }
+	@[ -w /dev/net/tun ] || { \
+		echo "cannot open /dev/net/tun: run as root, or \`chmod 0666 /dev/net/tun\`" >&2; exit 1; }

@@ -1,0 +1,103 @@
+//! The directory of a lab: logs and scratch files, named by process id.
+//!
+//! A process that is killed cannot clean up; the next lab on the machine does it, as soon as no
+//! process has that id any more. Set [`KEEP`] to look at the logs after a test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result};
+
+/// Environment variable; when set, the directory stays.
+const KEEP: &str = "WARREN_LAB_KEEP";
+
+/// Directories are called `warren-lab-<pid>-<number>`.
+const PREFIX: &str = "warren-lab-";
+
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    pub(crate) fn create() -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let parent = std::env::temp_dir();
+        remove_leftovers(&parent);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("{PREFIX}{}-{number}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if std::env::var_os(KEEP).is_some() {
+            // Under its old name the next lab would remove it.
+            let kept = self.path.with_extension("kept");
+            match fs::rename(&self.path, &kept) {
+                Ok(()) => eprintln!("lab files kept in {}", kept.display()),
+                Err(error) => eprintln!("cannot keep {}: {error}", self.path.display()),
+            }
+        } else if let Err(error) = fs::remove_dir_all(&self.path) {
+            eprintln!("cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+/// Removes directories of labs whose process is gone.
+fn remove_leftovers(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_dead = name
+            .to_str()
+            .and_then(owner)
+            .is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists());
+        if is_dead {
+            // Another lab may be removing it as well, or it belongs to another user.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The process id in a directory name.
+fn owner(name: &str) -> Option<u32> {
+    let (pid, number) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    number.parse::<u32>().ok()?;
+    pid.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unit_lab_owner_reads_only_names_of_labs() {
+        assert_eq!(owner("warren-lab-17-0"), Some(17));
+        assert_eq!(owner("warren-lab-17"), None);
+        assert_eq!(owner("warren-lab-17-0.kept"), None);
+        assert_eq!(owner("other-17-0"), None);
+    }
+
+    #[test]
+    fn unit_lab_leftovers_of_dead_processes_are_removed() {
+        let directory = Directory::create().unwrap();
+        // Process ids stop at 2^22, so this one belongs to nobody.
+        let dead = directory.path().join("warren-lab-4194305-0");
+        let alive = directory.path().join(format!("{PREFIX}{}-7", std::process::id()));
+        fs::create_dir(&dead).unwrap();
+        fs::create_dir(&alive).unwrap();
+
+        remove_leftovers(directory.path());
+
+        assert!(!dead.exists());
+        assert!(alive.exists());
+    }
+}

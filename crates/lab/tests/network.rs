@@ -1,0 +1,226 @@
+//! Hosts reach each other, can be cut off and listened to, and NATs map as their kind says.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use lab::{Host, Lab, Nat, Switch, eventually};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[test]
+fn ns_lab_hosts_reach_each_other_over_both_ip_versions() -> Result<()> {
+    let pair = Pair::new()?;
+    assert!(can_ping(&pair.alice, "10.0.0.2"));
+    assert!(can_ping(&pair.alice, "fd00::2"));
+    assert!(!can_ping(&pair.alice, "10.0.0.3"), "nobody has this address");
+    Ok(())
+}
+
+#[test]
+fn ns_lab_a_tun_device_stays_inside_its_host() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.alice.ip("tuntap add dev vpn0 mode tun")?;
+    pair.alice.ip("link show vpn0")?;
+    assert!(pair.bob.ip("link show vpn0").is_err());
+    Ok(())
+}
+
+#[test]
+fn ns_lab_blocked_traffic_stops_until_restored() -> Result<()> {
+    let pair = Pair::new()?;
+    for bob in ["10.0.0.2", "fd00::2"] {
+        let address: IpAddr = bob.parse()?;
+        assert!(can_ping(&pair.alice, bob));
+
+        pair.alice.drop_traffic_with(address)?;
+        assert!(!can_ping(&pair.alice, bob));
+        assert!(!can_ping(&pair.bob, if address.is_ipv4() { "10.0.0.1" } else { "fd00::1" }));
+
+        pair.alice.restore_traffic_with(address)?;
+        assert!(can_ping(&pair.alice, bob));
+    }
+    Ok(())
+}
+
+#[test]
+fn ns_lab_a_sender_sees_no_error_from_blocked_traffic() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.alice.drop_traffic_with("10.0.0.2".parse()?)?;
+    let socket = udp(&pair.alice, "10.0.0.1:0")?;
+    for _ in 0..5 {
+        assert_eq!(socket.send_to(b"lost", "10.0.0.2:9")?, 4);
+    }
+    Ok(())
+}
+
+#[test]
+fn ns_lab_full_loss_stops_everything_and_no_loss_restores_it() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.bob.set_loss_percent(100)?;
+    assert!(!can_ping(&pair.alice, "10.0.0.2"));
+    pair.bob.set_loss_percent(0)?;
+    assert!(can_ping(&pair.alice, "10.0.0.2"));
+    Ok(())
+}
+
+#[test]
+fn ns_lab_a_pulled_cable_carries_nothing() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.bob.set_carrier("eth0", false)?;
+    assert!(!can_ping(&pair.alice, "10.0.0.2"));
+    pair.bob.set_carrier("eth0", true)?;
+    eventually(PATIENCE, || {
+        ensure!(can_ping(&pair.alice, "10.0.0.2"), "no answer");
+        Ok(())
+    })
+}
+
+#[test]
+fn ns_lab_capture_sees_a_marker_and_nothing_of_other_interfaces() -> Result<()> {
+    let pair = Pair::new()?;
+    let at_bob = pair.bob.capture("eth0")?;
+    let at_loopback = pair.bob.capture("lo")?;
+
+    udp(&pair.alice, "10.0.0.1:0")?.send_to(b"here is the marker", "10.0.0.2:9")?;
+
+    eventually(PATIENCE, || {
+        ensure!(at_bob.contains(b"the marker"), "saw {} packets", at_bob.packet_count());
+        Ok(())
+    })?;
+    assert!(!at_loopback.contains(b"the marker"));
+    assert_eq!(at_bob.omitted(), 0);
+    let file = pair.lab.directory().join("bob.pcap");
+    at_bob.save(&file)?;
+    assert!(file.metadata()?.len() > 24);
+    Ok(())
+}
+
+#[test]
+fn ns_lab_full_cone_nat_keeps_its_port_and_lets_strangers_in() -> Result<()> {
+    let home = Home::new(Nat::FullCone)?;
+    let [first, second] = home.ports_seen()?;
+    assert_eq!(first, second);
+    assert!(home.stranger_gets_in()?);
+    Ok(())
+}
+
+#[test]
+fn ns_lab_port_restricted_nat_keeps_its_port_and_keeps_strangers_out() -> Result<()> {
+    let home = Home::new(Nat::PortRestricted)?;
+    let [first, second] = home.ports_seen()?;
+    assert_eq!(first, second);
+    assert!(!home.stranger_gets_in()?);
+    Ok(())
+}
+
+#[test]
+fn ns_lab_early_packet_does_not_change_the_port_of_a_port_restricted_nat() -> Result<()> {
+    let home = Home::new(Nat::PortRestricted)?;
+    let server = udp(&home.server, "198.51.100.1:5000")?;
+    let inside = udp(&home.inside, "10.0.0.1:4000")?;
+    server.send_to(b"early", "198.51.100.254:4000")?;
+    inside.send_to(b"punch", "198.51.100.1:5000")?;
+    assert_eq!(sender(&server)?.port(), 4000);
+    Ok(())
+}
+
+#[test]
+fn ns_lab_symmetric_nat_uses_a_port_per_destination() -> Result<()> {
+    let home = Home::new(Nat::Symmetric)?;
+    let [first, second] = home.ports_seen()?;
+    assert_ne!(first, second);
+    assert!(!home.stranger_gets_in()?);
+    Ok(())
+}
+
+/// Two hosts on one switch.
+struct Pair {
+    alice: Host,
+    bob: Host,
+    _lan: Switch,
+    lab: Lab,
+}
+
+impl Pair {
+    fn new() -> Result<Self> {
+        let lab = Lab::new()?;
+        let lan = lab.switch()?;
+        let alice = lab.host("alice")?;
+        let bob = lab.host("bob")?;
+        alice.attach(&lan, &["10.0.0.1/24", "fd00::1/64"])?;
+        bob.attach(&lan, &["10.0.0.2/24", "fd00::2/64"])?;
+        Ok(Self { alice, bob, _lan: lan, lab })
+    }
+}
+
+/// A host behind a NAT router, and a server outside.
+struct Home {
+    inside: Host,
+    server: Host,
+    _router: Host,
+    _switches: [Switch; 2],
+}
+
+impl Home {
+    fn new(nat: Nat) -> Result<Self> {
+        let lab = Lab::new()?;
+        let switches = [lab.switch()?, lab.switch()?];
+        let [internet, lan] = &switches;
+        let router = lab.router("router")?;
+        let outside = router.attach(internet, &["198.51.100.254/24"])?;
+        router.attach(lan, &["10.0.0.254/24"])?;
+        router.translate(&outside, nat)?;
+        let server = lab.host("server")?;
+        server.attach(internet, &["198.51.100.1/24", "198.51.100.2/24"])?;
+        let inside = lab.host("inside")?;
+        inside.attach(lan, &["10.0.0.1/24"])?;
+        inside.ip("route add default via 10.0.0.254")?;
+        Ok(Self { inside, server, _router: router, _switches: switches })
+    }
+
+    /// The ports that two servers see for the same inside socket.
+    fn ports_seen(&self) -> Result<[u16; 2]> {
+        let servers =
+            [udp(&self.server, "198.51.100.1:5000")?, udp(&self.server, "198.51.100.2:5000")?];
+        let inside = udp(&self.inside, "10.0.0.1:4000")?;
+        let mut ports = [0; 2];
+        for (server, port) in servers.iter().zip(&mut ports) {
+            inside.send_to(b"hello", server.local_addr()?)?;
+            let client = sender(server)?;
+            *port = client.port();
+            server.send_to(b"answer", client)?;
+            assert_eq!(sender(&inside)?, server.local_addr()?);
+        }
+        Ok(ports)
+    }
+
+    /// Whether a packet from an address the inside socket never sent to arrives.
+    fn stranger_gets_in(&self) -> Result<bool> {
+        let friend = udp(&self.server, "198.51.100.1:6000")?;
+        let stranger = udp(&self.server, "198.51.100.2:6000")?;
+        let inside = udp(&self.inside, "10.0.0.1:4001")?;
+        inside.send_to(b"hello", friend.local_addr()?)?;
+        stranger.send_to(b"knock", sender(&friend)?)?;
+        inside.set_read_timeout(Some(Duration::from_millis(300)))?;
+        Ok(sender(&inside).is_ok())
+    }
+}
+
+fn can_ping(host: &Host, address: &str) -> bool {
+    let output = host.command("ping").args(["-c1", "-W1", address]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// A socket inside `host`.
+fn udp(host: &Host, address: &'static str) -> Result<UdpSocket> {
+    let socket = host.run(move || UdpSocket::bind(address))??;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket)
+}
+
+/// Receives a packet and tells from where.
+fn sender(socket: &UdpSocket) -> Result<SocketAddr> {
+    let mut packet = [0; 64];
+    Ok(socket.recv_from(&mut packet)?.1)
+}

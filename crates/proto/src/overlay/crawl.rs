@@ -1,0 +1,198 @@
+//! Walks the ring and checks every node against its neighbours (paper section 6.2; checklist OP-01).
+//!
+//! The walk goes clockwise from this node: each node is asked for its neighbours, and its nearest right one
+//! is asked next, until the walk is back. Afterwards each node's first and second neighbours on both sides
+//! are compared with the ring as walked. O(N) questions, each O(log N) hops.
+
+use super::{Context, Effect, Overlay, Timer};
+use crate::NodeId;
+use crate::wire::Reader;
+use crate::wire::control::{Control, Status};
+use crate::wire::routed::{Mode, Protocol, Routed};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Nodes that one crawl visits at most.
+const NODES_MAX: usize = 100_000;
+/// Times that a silent node is asked, and how long each answer is waited for: a message of six hops at 5 %
+/// loss is lost every fourth time.
+const TRIES: u32 = 5;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A node as the crawl met it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visited {
+    /// The node.
+    pub id: NodeId,
+    /// Its neighbours counter-clockwise, nearest first.
+    pub left: Vec<NodeId>,
+    /// Its neighbours clockwise, nearest first.
+    pub right: Vec<NodeId>,
+    /// Whether its first and second neighbours on both sides are the ring's.
+    pub consistent: bool,
+}
+
+/// The ring as walked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The nodes in ring order, the crawling one first.
+    pub nodes: Vec<Visited>,
+    /// Nodes that somebody named as a neighbour and that did not answer.
+    pub silent: Vec<NodeId>,
+    /// Whether the walk came back to its start.
+    pub complete: bool,
+    /// Questions asked.
+    pub questions: u64,
+}
+
+impl Report {
+    /// Nodes whose neighbours are right.
+    pub fn consistent(&self) -> usize {
+        self.nodes.iter().filter(|n| n.consistent).count()
+    }
+}
+
+/// A crawl under way.
+#[derive(Debug)]
+pub struct Crawl {
+    id: u64,
+    visited: Vec<Visited>,
+    silent: Vec<NodeId>,
+    asking: NodeId,
+    token: u32,
+    tries: u32,
+    questions: u64,
+}
+
+impl Overlay {
+    /// Starts a crawl; [`Effect::Crawled`] with this `id` ends it. A crawl under way is replaced.
+    pub fn crawl(&mut self, id: u64, cx: &mut Context<'_>) {
+        let own = self.status(true);
+        let me = Visited { id: self.me, left: own.left, right: own.right, consistent: false };
+        let crawl = Crawl {
+            id,
+            visited: vec![me],
+            silent: Vec::new(),
+            asking: self.me,
+            token: 0,
+            tries: 0,
+            questions: 0,
+        };
+        self.crawl = Some(crawl);
+        self.crawl_on(cx);
+    }
+
+    /// Asks the next node, or ends the crawl.
+    fn crawl_on(&mut self, cx: &mut Context<'_>) {
+        let Some(crawl) = &mut self.crawl else { return };
+        let here = &crawl.visited[crawl.visited.len() - 1];
+        match here.right.iter().find(|id| !crawl.silent.contains(id)) {
+            Some(&next) if next != self.me && crawl.visited.len() < NODES_MAX => {
+                crawl.asking = next;
+                crawl.tries = 0;
+                self.crawl_is_due(cx);
+            }
+            back => {
+                let complete = back.is_none_or(|&id| id == self.me);
+                self.end_crawl(complete, cx);
+            }
+        }
+    }
+
+    /// Puts the question, again if need be; a node that stays silent is passed over.
+    pub(super) fn crawl_is_due(&mut self, cx: &mut Context<'_>) {
+        let Some(crawl) = &mut self.crawl else { return };
+        if crawl.tries == TRIES {
+            crawl.silent.push(crawl.asking);
+            self.crawl_on(cx);
+            return;
+        }
+        crawl.tries += 1;
+        crawl.questions += 1;
+        crawl.token = cx.rng.u32();
+        let (node, token) = (crawl.asking, crawl.token.to_be_bytes());
+        self.timers.set(Timer::Crawl, cx.now.instant + PATIENCE);
+        self.send(Mode::Exact, Protocol::NeighboursQuery, node, &token, cx);
+    }
+
+    pub(super) fn handle_neighbours_query(&mut self, message: Routed<'_>, cx: &mut Context<'_>) {
+        let mut answer = message.payload.to_vec();
+        answer.truncate(4);
+        answer.extend(Control::Status(self.status(true)).emit());
+        self.send(Mode::Exact, Protocol::NeighboursAnswer, message.source, &answer, cx);
+    }
+
+    pub(super) fn handle_neighbours_answer(&mut self, message: Routed<'_>, cx: &mut Context<'_>) {
+        let mut r = Reader::new(message.payload);
+        let (Some(crawl), Ok(token)) = (&mut self.crawl, r.u32()) else { return };
+        let Ok(Control::Status(Status { left, right, .. })) = Control::parse(r.rest()) else {
+            self.counters.dropped_malformed += 1;
+            return;
+        };
+        if token == crawl.token && message.source == crawl.asking {
+            crawl.visited.push(Visited { id: message.source, left, right, consistent: false });
+            self.timers.cancel(Timer::Crawl);
+            self.crawl_on(cx);
+        }
+    }
+
+    fn end_crawl(&mut self, complete: bool, cx: &mut Context<'_>) {
+        let Some(crawl) = self.crawl.take() else { return };
+        let mut nodes = crawl.visited;
+        judge(&mut nodes, complete);
+        let (silent, questions) = (crawl.silent, crawl.questions);
+        let report = Report { nodes, silent, complete, questions };
+        cx.effects.push(Effect::Crawled(crawl.id, report));
+    }
+}
+
+/// Marks the nodes whose first and second neighbours are those of the ring as walked. An incomplete walk
+/// says nothing of the nodes at its ends.
+fn judge(nodes: &mut [Visited], complete: bool) {
+    let ring: Vec<NodeId> = nodes.iter().map(|n| n.id).collect();
+    let place: BTreeMap<NodeId, usize> = ring.iter().enumerate().map(|(n, &id)| (id, n)).collect();
+    let n = ring.len();
+    let depth = 2.min(n - 1);
+    for node in nodes.iter_mut() {
+        let at = place[&node.id];
+        let right = (1..=depth).map(|k| ring[(at + k) % n]);
+        let left = (1..=depth).map(|k| ring[(at + n - k) % n]);
+        node.consistent = complete
+            && node.right.iter().copied().take(depth).eq(right)
+            && node.left.iter().copied().take(depth).eq(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> NodeId {
+        let mut b = [0; 20];
+        b[0] = n;
+        NodeId::from_bytes(b)
+    }
+
+    fn ring(n: u8) -> Vec<Visited> {
+        let at = |k: u8| id(k % n);
+        (0..n)
+            .map(|k| Visited {
+                id: id(k),
+                left: vec![at(k + n - 1), at(k + n - 2)],
+                right: vec![at(k + 1), at(k + 2)],
+                consistent: false,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn unit_op_01_exactly_the_stale_node_is_reported() {
+        let mut nodes = ring(6);
+        judge(&mut nodes, true);
+        assert!(nodes.iter().all(|n| n.consistent));
+        nodes[3].left[1] = id(5);
+        judge(&mut nodes, true);
+        let wrong: Vec<_> = nodes.iter().filter(|n| !n.consistent).map(|n| n.id).collect();
+        assert_eq!(wrong, vec![id(3)]);
+    }
+}
