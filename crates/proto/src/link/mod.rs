@@ -28,6 +28,7 @@ use crate::path::Path;
 use crate::rng::Rng;
 use crate::session::gate::Gate;
 use crate::session::handshake::By;
+use crate::session::keys::EPOCH_FRAMES_MAX;
 use crate::session::suite::{Failure, Suite};
 use crate::session::token::TokenMint;
 use crate::time::{Instant, Now};
@@ -347,6 +348,15 @@ impl Links {
             session.liveness.data_sent(at, cx.now.instant);
         }
         self.plan(slot);
+    }
+
+    /// A lane sealed so many frames in the epoch that runs: the next may be due early.
+    pub fn handle_frames_sealed(&mut self, slot: Slot, frames: u64, cx: &mut Context<'_>) {
+        let Some(session) = self.table.session_mut(slot) else { return };
+        if frames >= EPOCH_FRAMES_MAX {
+            session.epoch_at = cx.now.instant;
+            self.run_session(slot, cx);
+        }
     }
 
     /// An authentic frame of this session came by another path than its own.

@@ -115,6 +115,7 @@ impl Node {
             let (slot, tally) = (session.slot, &session.tally);
             self.with_links(now, |links, cx| {
                 links.handle_activity(slot, tally.last_heard, tally.last_sent, cx);
+                links.handle_frames_sealed(slot, session.frames_in_epoch, cx);
                 if let Some(path) = tally.roamed {
                     links.handle_roamed(slot, path, cx);
                 }

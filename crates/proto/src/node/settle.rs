@@ -10,7 +10,6 @@ use crate::path::Path;
 use crate::session::LaneId;
 use crate::session::handshake::By;
 use crate::time::Now;
-use crate::vpn::address::Place;
 use crate::vpn::{self, Vpn};
 use crate::wire::control::{CloseReason, Control};
 use crate::wire::frame::Header;
@@ -156,7 +155,7 @@ impl Node {
     fn dial(&mut self, instance: Instance, target: NodeId, to: Vec<SocketAddr>, now: Now) {
         let local = self.vpn.as_ref().map(|vpn| *vpn.local());
         // A VPN that forms links through its own subnet would carry itself.
-        let outside = |to: &SocketAddr| local.is_none_or(|l| l.place(to.ip()) == Place::Outside);
+        let outside = |to: &SocketAddr| local.is_none_or(|local| !local.is_inside(to.ip()));
         let dialable = to.into_iter().filter(is_dialable).filter(outside);
         let paths: Vec<Path> = dialable.map(Path::Direct).collect();
         let linked = self.links.session(instance, target).map(|(_, session)| session.path);
