@@ -16,7 +16,7 @@ help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps ## Build, lay a small network on this machine, and use the VPN in it
-	$(CARGO) run -q -p xtask -- demo
+	$(AS_ROOT) $(CARGO) run -q -p xtask -- demo
 
 test: deps tidy lint test-code ## Install what tests need, then run all checks and tests
 
@@ -57,3 +57,5 @@ deps: ## Install the Debian packages that tests and demo need, where missing
 	@$(AS_ROOT) true || { \
 		echo "no root and no user namespaces: run as root, or allow them" \
 			"(sysctl kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu)" >&2; exit 1; }
+	@[ -w /dev/net/tun ] || { \
+		echo "cannot open /dev/net/tun: run as root, or \`chmod 0666 /dev/net/tun\`" >&2; exit 1; }

@@ -8,6 +8,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+/// Lost questions for a neighbour's hardware address are repeated after a second, which would go on
+/// to disturb a test after its fault has ended.
+const NEIGHBOUR_DISCOVERY: &str = "meta protocol arp accept
+icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept";
+
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
     pub(crate) blocked: BTreeSet<IpAddr>,
@@ -34,7 +39,7 @@ impl Faults {
         let mut rules = format!("add table {table}\ndelete table {table}\ntable {table} {{\n");
         rules.push_str("chain arriving {\n");
         let hook = format!("type filter hook ingress device \"{interface}\" priority 0");
-        let _ = writeln!(rules, "{hook}; policy accept;");
+        let _ = writeln!(rules, "{hook}; policy accept;\n{NEIGHBOUR_DISCOVERY}");
         if let Some(last) = self.loss_percent.checked_sub(1) {
             let _ = writeln!(rules, "numgen random mod 100 <= {last} drop");
         }

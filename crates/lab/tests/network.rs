@@ -18,6 +18,15 @@ fn ns_lab_hosts_reach_each_other_over_both_ip_versions() -> Result<()> {
 }
 
 #[test]
+fn ns_lab_a_tun_device_stays_inside_its_host() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.alice.ip("tuntap add dev vpn0 mode tun")?;
+    pair.alice.ip("link show vpn0")?;
+    assert!(pair.bob.ip("link show vpn0").is_err());
+    Ok(())
+}
+
+#[test]
 fn ns_lab_blocked_traffic_stops_until_restored() -> Result<()> {
     let pair = Pair::new()?;
     for bob in ["10.0.0.2", "fd00::2"] {

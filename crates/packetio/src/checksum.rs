@@ -24,7 +24,7 @@ pub struct Sum(u64);
 impl Sum {
     /// Adds bytes. Only the last part of a sum may have an odd length.
     #[must_use]
-    pub fn add(self, bytes: &[u8]) -> Self {
+    pub fn add_bytes(self, bytes: &[u8]) -> Self {
         let mut sum = self.0;
         let (words, rest) = bytes.as_chunks::<4>();
         for word in words {
@@ -64,7 +64,7 @@ impl Sum {
 #[must_use]
 pub fn pseudo_header(addresses: &[u8], protocol: u8, transport_len: usize) -> Sum {
     Sum::default()
-        .add(addresses)
+        .add_bytes(addresses)
         .add_u16(u16::from(protocol))
         .add_u16((transport_len >> 16) as u16)
         .add_u16(transport_len as u16)
@@ -88,14 +88,14 @@ mod tests {
 
     #[test]
     fn matches_the_example_of_rfc_1071() {
-        let sum = Sum::default().add(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        let sum = Sum::default().add_bytes(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
         assert_eq!(sum.fold(), 0xddf2);
     }
 
     proptest! {
         #[test]
         fn equals_the_slow_reference(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
-            prop_assert_eq!(Sum::default().add(&bytes).finish(), reference(&bytes));
+            prop_assert_eq!(Sum::default().add_bytes(&bytes).finish(), reference(&bytes));
         }
 
         #[test]
@@ -105,7 +105,7 @@ mod tests {
             number in any::<u16>(),
         ) {
             let cut = (cut * 2).min(bytes.len() & !1);
-            let parts = Sum::default().add(&bytes[..cut]).add_u16(number).add(&bytes[cut..]);
+            let parts = Sum::default().add_bytes(&bytes[..cut]).add_u16(number).add_bytes(&bytes[cut..]);
             let mut whole = bytes[..cut].to_vec();
             whole.extend_from_slice(&number.to_be_bytes());
             whole.extend_from_slice(&bytes[cut..]);

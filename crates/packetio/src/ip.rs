@@ -147,10 +147,17 @@ pub fn complete_checksum(packet: &mut [u8]) {
 /// Completes the checksum of `packet[start..]` in the field at `start + offset`, which holds the
 /// sum of the pseudo header. The caller has checked that the field is within the packet.
 pub(crate) fn complete_checksum_at(packet: &mut [u8], start: usize, offset: usize, protocol: u8) {
-    let sum = Sum::default().add(&packet[start..]).finish();
-    // UDP says "no checksum" by zero and sends the other zero of ones' complement (RFC 768).
-    let sum = if sum == 0 && protocol == UDP { 0xffff } else { sum };
-    write_u16(packet, start + offset, sum);
+    let sum = Sum::default().add_bytes(&packet[start..]);
+    write_u16(packet, start + offset, checksum_field(sum, protocol));
+}
+
+/// The value of the checksum field for a finished sum. UDP says "no checksum" by zero, and sends the
+/// other zero of ones' complement instead (RFC 768).
+pub(crate) fn checksum_field(sum: Sum, protocol: u8) -> u16 {
+    match sum.finish() {
+        0 if protocol == UDP => 0xffff,
+        field => field,
+    }
 }
 
 /// Whether the TCP or UDP checksum of a well-formed packet is right. UDP without a checksum counts
@@ -162,7 +169,7 @@ pub fn checksum_is_right(packet: &[u8], layout: &Layout, transport: &Transport) 
         return false;
     }
     let bytes = &packet[transport.start..];
-    layout.pseudo_header(packet, transport.protocol, bytes.len()).add(bytes).finish() == 0
+    layout.pseudo_header(packet, transport.protocol, bytes.len()).add_bytes(bytes).finish() == 0
 }
 
 pub(crate) fn read_u16(bytes: &[u8], at: usize) -> u16 {
@@ -189,7 +196,7 @@ pub(crate) fn write_total_len(head: &mut [u8], version: Version, total: usize) {
             write_u16(head, 2, total as u16);
             let header_len = usize::from(head[0] & 0x0f) * 4;
             write_u16(head, 10, 0);
-            let sum = Sum::default().add(&head[..header_len]).finish();
+            let sum = Sum::default().add_bytes(&head[..header_len]).finish();
             write_u16(head, 10, sum);
         }
         Version::V6 => write_u16(head, 4, (total - IPV6_HEADER_LEN) as u16),

@@ -9,7 +9,7 @@
 //! again without being told: in a TCP or UDP header right behind the IP header. Anything else that
 //! the kernel left half-done is completed here.
 
-use crate::checksum::Checksum;
+use crate::checksum::{Checksum, Sum};
 use crate::ip::{self, Layout, TCP, Transport, UDP, Version};
 use crate::vnet::{Gso, Header};
 
@@ -233,14 +233,10 @@ impl Super {
         }
         let field = start + self.transport.checksum_offset();
         let pseudo = self.layout.pseudo_header(head, protocol, transport_len);
-        match self.checksum {
-            Checksum::Partial => ip::write_u16(head, field, pseudo.fold()),
-            Checksum::Complete => {
-                ip::write_u16(head, field, 0);
-                let sum = pseudo.add(&head[start..]).add(body).finish();
-                let sum = if sum == 0 && protocol == UDP { 0xffff } else { sum };
-                ip::write_u16(head, field, sum);
-            }
+        ip::write_u16(head, field, pseudo.fold());
+        if self.checksum == Checksum::Complete {
+            let sum = Sum::default().add_bytes(&head[start..]).add_bytes(body);
+            ip::write_u16(head, field, ip::checksum_field(sum, protocol));
         }
     }
 }

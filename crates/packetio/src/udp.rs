@@ -25,7 +25,7 @@ mod send;
 
 pub use errors::Unreachable;
 pub use recv::RecvBatch;
-pub use send::{Push, SEGMENTS_MAX, SendBatch, SendReport};
+pub use send::{DATAGRAM_LEN_MAX, Push, SEGMENTS_MAX, SendBatch, SendReport};
 
 /// Errors about earlier datagrams that one call skips before it gives up. Each is one entry of the
 /// error queue, where nothing is lost; the bound keeps a flood of ICMP from holding a lane.
@@ -217,9 +217,23 @@ fn set_error_reporting(socket: &Socket, is_v6: bool) -> io::Result<()> {
 
 /// Whether an error of a call may be about an earlier datagram. With `IP_RECVERR` an ICMP error also
 /// fails the next call on the socket, once, whatever that is about; so such a call is tried again.
+/// These are the errors that Linux makes of ICMP (`icmp_err_convert`, `icmpv6_err_convert`).
 fn may_be_pending(error: &io::Error) -> bool {
-    !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::InvalidInput)
-        && !matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::EIO | libc::EBADF))
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNREFUSED
+                | libc::EHOSTUNREACH
+                | libc::EHOSTDOWN
+                | libc::ENETUNREACH
+                | libc::ENONET
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::EPROTO
+                | libc::EACCES
+                | libc::EMSGSIZE
+        )
+    )
 }
 
 #[cfg(test)]

@@ -36,13 +36,20 @@ pub struct WriteReport {
 pub struct Writer<'d, 'b, D: Device> {
     device: &'d mut D,
     pending: SuperPacket<'b>,
+    /// Bytes of the packets in `pending`.
+    pending_len: usize,
     report: WriteReport,
 }
 
 impl<'d, 'b, D: Device> Writer<'d, 'b, D> {
     /// Starts a batch.
     pub fn new(device: &'d mut D) -> Self {
-        Self { device, pending: SuperPacket::default(), report: WriteReport::default() }
+        Self {
+            device,
+            pending: SuperPacket::default(),
+            pending_len: 0,
+            report: WriteReport::default(),
+        }
     }
 
     /// Takes one packet; may rewrite its header.
@@ -57,7 +64,6 @@ impl<'d, 'b, D: Device> Writer<'d, 'b, D> {
             ip::complete_checksum(packet);
             checksum = Checksum::Complete;
         }
-        self.report.bytes += packet.len() as u64;
         let Some(transport) = transport else {
             return self.write_alone(packet, Header::default());
         };
@@ -67,10 +73,12 @@ impl<'d, 'b, D: Device> Writer<'d, 'b, D> {
             let partial = (checksum == Checksum::Partial).then(|| coalesce::partial(&transport));
             return self.write_alone(packet, Header { partial, ..Header::default() });
         };
+        let len = packet.len();
         if let Err(packet) = self.pending.append(packet, &member) {
             self.flush();
             self.pending.start(packet, member);
         }
+        self.pending_len += len;
         if self.pending.is_closed() {
             self.flush();
         }
@@ -85,27 +93,29 @@ impl<'d, 'b, D: Device> Writer<'d, 'b, D> {
     fn write_alone(&mut self, packet: &[u8], header: Header) {
         self.flush();
         let result = self.device.write(&header, packet, &[]);
-        self.account(1, false, &result);
+        self.account(1, packet.len(), &result);
     }
 
     fn flush(&mut self) {
         let Some(finished) = self.pending.take() else { return };
         let packets = 1 + finished.rest.len() as u64;
         let result = self.device.write(&finished.header, finished.first, finished.rest);
-        self.account(packets, packets > 1, &result);
+        let len = std::mem::take(&mut self.pending_len);
+        self.account(packets, len, &result);
     }
 
-    fn account(&mut self, packets: u64, merged: bool, result: &io::Result<()>) {
+    fn account(&mut self, packets: u64, len: usize, result: &io::Result<()>) {
         match result {
             Ok(()) => {
                 self.report.packets += packets;
+                self.report.bytes += len as u64;
                 self.report.writes += 1;
             }
             Err(error) => {
                 self.report.dropped += packets;
                 // Some kernels (6.6.44) refuse super-packets that they announced to take. This one
                 // is lost, which TCP repairs; the next will not be tried.
-                if merged && error.kind() == io::ErrorKind::InvalidInput {
+                if packets > 1 && error.kind() == io::ErrorKind::InvalidInput {
                     self.report.merge_fallbacks += 1;
                     self.device.stop_merging();
                 }

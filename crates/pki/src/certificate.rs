@@ -1,6 +1,7 @@
 //! A certificate as bytes: DER inside, PEM in files.
 
 use rustls_pki_types::CertificateDer;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Error;
 use crate::pem;
@@ -55,5 +56,19 @@ impl Certificate {
     /// admitting.
     pub fn unverified(&self) -> Result<Member, Refusal> {
         profile::read(self.der())
+    }
+}
+
+impl Serialize for Certificate {
+    /// Writes PEM.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_pem())
+    }
+}
+
+impl<'de> Deserialize<'de> for Certificate {
+    /// Reads PEM.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_pem(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

@@ -91,11 +91,12 @@ impl FromStr for Roles {
     type Err = ParseRolesError;
 
     fn from_str(text: &str) -> Result<Self, ParseRolesError> {
-        let words = text.split(',').map(str::trim).filter(|word| !matches!(*word, "" | "member"));
-        words.fold(Ok(Self::NONE), |roles, word| {
+        let mut words =
+            text.split(',').map(str::trim).filter(|word| !matches!(*word, "" | "member"));
+        words.try_fold(Self::NONE, |roles, word| {
             let known = Self::NAMES.iter().find(|(name, _)| *name == word);
             let (_, role) = known.ok_or_else(|| ParseRolesError(word.to_owned()))?;
-            Ok(roles? | *role)
+            Ok(roles | *role)
         })
     }
 }

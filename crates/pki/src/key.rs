@@ -6,6 +6,7 @@
 //! Private keys are wiped when dropped and never printed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -84,16 +85,19 @@ pub(crate) fn verify_x509(spki: &[u8], message: &[u8], signature: &[u8]) -> bool
     }
 }
 
-/// A private key with its public half.
-pub struct PrivateKey {
+/// A private key with its public half. Clones share one copy of the secret.
+#[derive(Clone)]
+pub struct PrivateKey(Arc<Inner>);
+
+struct Inner {
     pair: Pair,
     pkcs8: Zeroizing<Vec<u8>>,
     spki: Vec<u8>,
 }
 
 enum Pair {
-    P256(Box<EcdsaKeyPair>),
-    Ed25519(Box<Ed25519KeyPair>),
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
 }
 
 impl PrivateKey {
@@ -110,12 +114,12 @@ impl PrivateKey {
             Algorithm::P256 => {
                 let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect(SEEDED);
                 let pkcs8 = pair.to_pkcs8v1().expect(ENCODES);
-                Self::assemble(Pair::P256(Box::new(pair)), pkcs8.as_ref())
+                Self::assemble(Pair::P256(pair), pkcs8.as_ref())
             }
             Algorithm::Ed25519 => {
                 let pair = Ed25519KeyPair::generate().expect(SEEDED);
                 let pkcs8 = pair.to_pkcs8v1().expect(ENCODES);
-                Self::assemble(Pair::Ed25519(Box::new(pair)), pkcs8.as_ref())
+                Self::assemble(Pair::Ed25519(pair), pkcs8.as_ref())
             }
         }
     }
@@ -123,10 +127,10 @@ impl PrivateKey {
     /// Reads an unencrypted PKCS#8 key.
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, Error> {
         if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der) {
-            return Ok(Self::assemble(Pair::P256(Box::new(pair)), der));
+            return Ok(Self::assemble(Pair::P256(pair), der));
         }
         let pair = Ed25519KeyPair::from_pkcs8(der).map_err(|_| Error::Key)?;
-        Ok(Self::assemble(Pair::Ed25519(Box::new(pair)), der))
+        Ok(Self::assemble(Pair::Ed25519(pair), der))
     }
 
     /// Reads the `PRIVATE KEY` block of a PEM text.
@@ -137,22 +141,22 @@ impl PrivateKey {
 
     /// Returns the key as PKCS#8, for rustls and for hardware-free storage.
     pub fn pkcs8_der(&self) -> &[u8] {
-        &self.pkcs8
+        &self.0.pkcs8
     }
 
     /// Writes the key as PEM; the text wipes itself.
     pub fn to_pkcs8_pem(&self) -> Zeroizing<String> {
-        pem::encode("PRIVATE KEY", &self.pkcs8)
+        pem::encode("PRIVATE KEY", &self.0.pkcs8)
     }
 
     /// Returns the DER SubjectPublicKeyInfo.
     pub fn spki(&self) -> &[u8] {
-        &self.spki
+        &self.0.spki
     }
 
     /// Returns the kind of the key.
     pub fn algorithm(&self) -> Algorithm {
-        match self.pair {
+        match self.0.pair {
             Pair::P256(_) => Algorithm::P256,
             Pair::Ed25519(_) => Algorithm::Ed25519,
         }
@@ -160,7 +164,7 @@ impl PrivateKey {
 
     /// Signs in the one fixed 64-byte form that [`verify`] takes; P-256 draws a nonce.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        match &self.pair {
+        match &self.0.pair {
             Pair::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
             Pair::P256(pair) => {
                 let signature = pair.sign(&SystemRandom::new(), message).expect(SIGNS);
@@ -173,10 +177,10 @@ impl PrivateKey {
 
     /// Signs in the encoding of X.509.
     fn sign_x509(&self, message: &[u8]) -> Vec<u8> {
-        match &self.pair {
+        match &self.0.pair {
             Pair::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
             Pair::P256(_) => {
-                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &self.pkcs8)
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &self.0.pkcs8)
                     .expect("the encoding was read or written by this type");
                 pair.sign(&SystemRandom::new(), message).expect(SIGNS).as_ref().to_vec()
             }
@@ -188,7 +192,7 @@ impl PrivateKey {
             Pair::P256(pair) => [&P256_SPKI_PREFIX[..], pair.public_key().as_ref()].concat(),
             Pair::Ed25519(pair) => [&ED25519_SPKI_PREFIX[..], pair.public_key().as_ref()].concat(),
         };
-        Self { pair, pkcs8: Zeroizing::new(pkcs8.to_vec()), spki }
+        Self(Arc::new(Inner { pair, pkcs8: Zeroizing::new(pkcs8.to_vec()), spki }))
     }
 }
 
@@ -205,7 +209,7 @@ pub(crate) struct X509Signer<'a>(pub(crate) &'a PrivateKey);
 
 impl rcgen::PublicKeyData for X509Signer<'_> {
     fn der_bytes(&self) -> &[u8] {
-        raw_point(&self.0.spki)
+        raw_point(self.0.spki())
     }
 
     fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
@@ -265,9 +269,13 @@ fn verify_with(
 
 /// Replaces `s` by `order - s` when that is lower; both sign the same message.
 fn take_lower_s(s: &mut [u8]) {
-    if *s <= P256_HALF_ORDER[..] {
-        return;
+    if *s > P256_HALF_ORDER[..] {
+        subtract_from_order(s);
     }
+}
+
+/// Turns one of the two possible `s` of a P-256 signature into the other.
+pub(crate) fn subtract_from_order(s: &mut [u8]) {
     let mut borrow = 0;
     for (digit, order) in s.iter_mut().zip(P256_ORDER).rev() {
         let difference = i16::from(order) - i16::from(*digit) - borrow;
@@ -305,12 +313,7 @@ mod tests {
             let low = key.sign(b"message");
             assert!(verify(key.spki(), b"message", &low));
             let mut high = low.clone();
-            let mut borrow = 0;
-            for (digit, order) in high[32..].iter_mut().zip(P256_ORDER).rev() {
-                let difference = i16::from(order) - i16::from(*digit) - borrow;
-                borrow = i16::from(difference < 0);
-                *digit = difference.rem_euclid(256) as u8;
-            }
+            subtract_from_order(&mut high[32..]);
             assert!(verify_with(&ECDSA_P256_SHA256_FIXED, &key.spki()[26..], b"message", &high));
             assert!(!verify(key.spki(), b"message", &high));
         }

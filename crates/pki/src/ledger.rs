@@ -7,6 +7,11 @@
 //! Notices whose time is over are dropped from the front ([`Ledger::prune`]); the authority's head
 //! names the first that is still in force, so a new node starts there.
 //!
+//! One thing overrides the order: the root's word that an authority is out counts at once and
+//! wherever it stands, since a thief of that authority's key could otherwise keep it from the chain
+//! by signing a notice of the same number. What else the thief put into the chain stays there: a
+//! group whose authority was ended gets a new one and with it a new ledger.
+//!
 //! Invariant: `notices` are consecutive, `base` is the number before the first of them, and each
 //! but the first follows from the one before.
 
@@ -82,6 +87,8 @@ pub struct Ledger {
     /// Hash that the next notice must name; `None` when a head let us start in the middle.
     tail_hash: Option<[u8; 32]>,
     head: Option<Head>,
+    /// The root's notices about our authorities, one each at most, in or beside the chain.
+    endings: Vec<Notice>,
     /// What is out, with the moment before which and the notice that says so.
     revoked: HashMap<Revoked, (UnixTime, u64)>,
 }
@@ -106,6 +113,7 @@ impl Ledger {
             notices: VecDeque::new(),
             tail_hash: Some(genesis(group)),
             head: None,
+            endings: Vec::new(),
             revoked: HashMap::new(),
         }
     }
@@ -151,7 +159,7 @@ impl Ledger {
             (member.issued() < *issued_before).then_some(*number)
         };
         whole(Revoked::Serial(member.serial))
-            .or_else(|| whole(Revoked::Issuer(member.issuer)))
+            .or_else(|| self.ending_of(member.issuer))
             .or_else(|| earlier(Revoked::Node(member.node_id)))
             .or_else(|| earlier(Revoked::User(member.user.clone())))
     }
@@ -162,22 +170,15 @@ impl Ledger {
             return Ok(Outcome::Known);
         }
         self.verify(&notice)?;
-        let next = self.number() + 1;
-        if notice.number > next {
-            return Err(LedgerError::Gap { from: next, to: notice.number - 1 });
+        let Revoked::Issuer(issuer) = notice.subject else { return self.link(notice) };
+        let known = self.ending_of(issuer).is_some();
+        if !known && self.signers.iter().any(|signer| signer.id == issuer) {
+            self.endings.push(notice.clone());
+            // A thief's head could name a number that no honest one will reach.
+            self.head.take_if(|head| head.signer == issuer);
         }
-        let hash = notice.hash();
-        let follows = self.tail_hash.is_none_or(|tail| tail == notice.previous);
-        if notice.number < next || !follows || self.head_contradicts(notice.number, &hash) {
-            return Err(LedgerError::Fork { number: notice.number });
-        }
-        if self.notices.len() == NOTICES_MAX {
-            return Err(LedgerError::Full);
-        }
-        self.tail_hash = Some(hash);
-        index(&mut self.revoked, &notice);
-        self.notices.push_back(notice);
-        Ok(Outcome::New)
+        let beside = if known { Outcome::Known } else { Outcome::New };
+        Ok(self.link(notice).unwrap_or(beside))
     }
 
     /// Verifies and takes a head; a head that is ahead makes [`missing`](Self::missing) tell what
@@ -191,7 +192,7 @@ impl Ledger {
         if !head.is_signed_by(&self.group, &signer.spki) {
             return Err(LedgerError::BadSignature);
         }
-        if self.is_out(head.signer) {
+        if self.ending_of(head.signer).is_some() {
             return Err(LedgerError::NotAuthorised);
         }
         let known = if head.number == self.number() {
@@ -236,7 +237,8 @@ impl Ledger {
     /// Writes the notices file: the head first, so that a reader may start in the middle.
     pub fn to_text(&self) -> String {
         let head = self.head.iter().map(Head::to_bytes);
-        let lines = head.chain(self.notices.iter().map(Notice::to_bytes));
+        let beside = self.endings.iter().filter(|end| self.get(end.number) != Some(end));
+        let lines = head.chain(self.notices.iter().chain(beside).map(Notice::to_bytes));
         lines.map(|bytes| to_base64(&bytes) + "\n").collect()
     }
 
@@ -255,35 +257,53 @@ impl Ledger {
     }
 
     /// Returns what the authority needs to go on: newest number, its hash, first number in force.
-    /// `None` while the newest notices are missing.
-    pub(crate) fn tip(&self) -> Option<(u64, [u8; 32], u64)> {
-        if self.missing().is_some() {
-            return None;
+    pub(crate) fn tip(&self) -> Result<(u64, [u8; 32], u64), LedgerError> {
+        match (self.missing(), self.tail_hash) {
+            (None, Some(hash)) => Ok((self.number(), hash, self.base + 1)),
+            (Some((from, to)), _) => Err(LedgerError::Gap { from, to }),
+            (None, None) => Err(LedgerError::Gap { from: self.base, to: self.base }),
         }
-        Some((self.number(), self.tail_hash?, self.base + 1))
     }
 
-    /// Finds the signer of a notice and whether it may say so.
+    /// Appends a verified notice if it is the next one.
+    fn link(&mut self, notice: Notice) -> Result<Outcome, LedgerError> {
+        let next = self.number() + 1;
+        if notice.number > next {
+            return Err(LedgerError::Gap { from: next, to: notice.number - 1 });
+        }
+        let hash = notice.hash();
+        let follows = self.tail_hash.is_none_or(|tail| tail == notice.previous);
+        if notice.number < next || !follows || self.head_contradicts(notice.number, &hash) {
+            return Err(LedgerError::Fork { number: notice.number });
+        }
+        if self.notices.len() == NOTICES_MAX {
+            return Err(LedgerError::Full);
+        }
+        self.tail_hash = Some(hash);
+        index(&mut self.revoked, &notice);
+        self.notices.push_back(notice);
+        Ok(Outcome::New)
+    }
+
+    /// Checks who signed a notice and whether they may say so.
     fn verify(&self, notice: &Notice) -> Result<(), LedgerError> {
         let signer = self.signer(notice.signer)?;
         if !notice.is_signed_by(&self.group, &signer.spki) {
             return Err(LedgerError::BadSignature);
         }
-        let may = match notice.subject {
-            Revoked::Issuer(_) => signer.is_root,
-            Revoked::Serial(_) | Revoked::Node(_) | Revoked::User(_) => true,
-        };
-        // An authority's word from before its own end stays good.
-        let spoke_after_its_end = self.is_out(notice.signer) && notice.number > self.number();
-        if may && !spoke_after_its_end { Ok(()) } else { Err(LedgerError::NotAuthorised) }
+        let oversteps = matches!(notice.subject, Revoked::Issuer(_)) && !signer.is_root;
+        let ended = self.ending_of(notice.signer).is_some_and(|end| end <= notice.number);
+        if oversteps || ended { Err(LedgerError::NotAuthorised) } else { Ok(()) }
     }
 
     fn signer(&self, id: IssuerId) -> Result<&Signer, LedgerError> {
         self.signers.iter().find(|signer| signer.id == id).ok_or(LedgerError::BadSignature)
     }
 
-    fn is_out(&self, issuer: IssuerId) -> bool {
-        self.revoked.contains_key(&Revoked::Issuer(issuer))
+    /// Returns the number of the notice by which the root ended an authority.
+    fn ending_of(&self, issuer: IssuerId) -> Option<u64> {
+        let ending = self.endings.iter().find(|end| end.subject == Revoked::Issuer(issuer))?;
+        Some(ending.number)
     }
 
     fn head_contradicts(&self, number: u64, hash: &[u8; 32]) -> bool {

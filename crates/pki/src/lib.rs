@@ -23,9 +23,12 @@
 //! | `notice`, `ledger` | who is out |
 //! | `crl` | the same for outside tools |
 //! | `secret` | the group's shared secret |
-//! | `blob`, `yaml` | what a user is handed to join |
+//! | `blob`, `network`, `yaml` | what a user is handed to join |
 
+mod authority;
+mod blob;
 mod certificate;
+mod crl;
 mod error;
 mod extension;
 mod id;
@@ -33,22 +36,39 @@ mod issuer;
 mod key;
 mod ledger;
 mod name;
+mod network;
 mod notice;
 mod pem;
 mod profile;
 mod refusal;
+mod request;
+mod secret;
+#[cfg(test)]
+mod testing;
 mod trust;
 mod unix_time;
+pub mod yaml;
 
+pub use authority::{
+    AUTHORITY_LIFE, CertificateAuthority, LIFE_DEFAULT, LIFE_MAX, LIFE_MIN, NOTICE_LIFE, ROOT_LIFE,
+    Root, SignOptions,
+};
+pub use blob::{BOOTSTRAP_MAX, Blob, BlobError, Enrolment, HostPort, ParseHostPortError};
 pub use certificate::{CERTIFICATE_LEN_MAX, Certificate};
+pub use crl::{Crl, crl};
 pub use error::Error;
 pub use extension::{EXTENSION_OID, ParseRolesError, Roles};
 pub use id::{IssuerId, NodeId, ParseIdError, Salt, Serial};
 pub use key::{Algorithm, PrivateKey, SIGNATURE_LEN, verify};
 pub use ledger::{Ledger, LedgerError, LineError, NOTICES_MAX, Outcome};
 pub use name::{LABEL_LEN_MAX, NameError, USER_LEN_MAX, check_group, check_host, check_user};
+pub use network::{
+    Ipv4Subnet, LEASE_DEFAULT, LEASE_MAX, LEASE_MIN, MTU_MAX, MTU_MIN, Network, ParseSubnetError,
+};
 pub use notice::{Head, NOTICE_LEN_MAX, Notice, Revoked};
 pub use profile::{BACKDATE, Member};
 pub use refusal::Refusal;
+pub use request::Request;
+pub use secret::GroupSecret;
 pub use trust::{CLOCK_TOLERANCE, ISSUERS_MAX, RENEWAL_GRACE, StalePolicy, Trust};
 pub use unix_time::UnixTime;

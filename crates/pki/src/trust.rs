@@ -188,3 +188,6 @@ fn check_validity(member: &Member, now: UnixTime, grace: Duration) -> Result<(),
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,12 +9,18 @@
 //! | [`time`], [`timer`], [`rng`] | what time is it, what is due next, where does chance come from |
 //! | [`ring`] | how far apart are two IDs, and which way round |
 //! | [`wire`] | what do the bytes mean |
+//! | [`overlay`] | who is my neighbour, and where does a message go next |
+//! | [`link`] | how does an endpoint become a live session, and when does that end |
 //! | [`session`] | how do two nodes authenticate and seal |
 //! | [`path`] | by which way do the datagrams of a session travel |
 //! | [`dht`] | where is a value kept, and who may write it |
 //! | [`vpn`] | which node owns an address, and may this packet pass |
 //! | [`lane`] | what happens to one packet |
 
+#![warn(clippy::iter_over_hash_type)]
+
+pub mod lane;
+pub mod link;
 pub mod overlay;
 pub mod path;
 pub mod ring;
@@ -22,6 +28,7 @@ pub mod rng;
 pub mod session;
 pub mod time;
 pub mod timer;
+pub mod vpn;
 pub mod wire;
 
 pub use pki::{NodeId, UnixTime};

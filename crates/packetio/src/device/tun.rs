@@ -178,6 +178,9 @@ impl Device for Tun {
     fn write(&mut self, header: &Header, first: &[u8], rest: &[IoSlice<'_>]) -> io::Result<()> {
         // Virtio header, first packet, payload of the others.
         const PARTS_MAX: usize = 1 + PACKETS_MAX;
+        if rest.len() >= PACKETS_MAX {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let header = header.emit();
         let mut parts = [IoSlice::new(&[]); PARTS_MAX];
         parts[0] = IoSlice::new(&header);

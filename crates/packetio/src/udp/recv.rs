@@ -31,7 +31,7 @@ impl Default for RecvBatch {
 
 impl RecvBatch {
     /// The datagrams of the last receive, in order, each with its source. They can be changed in
-    /// place and kept until the next receive.
+    /// place and kept until the next receive. Empty datagrams are left out.
     pub fn datagrams(&mut self) -> impl Iterator<Item = (SocketAddr, &mut [u8])> {
         let messages = self.received[..self.count].iter().zip(self.buffers.chunks_mut(BUFFER_LEN));
         messages.flat_map(|(message, buffer)| {

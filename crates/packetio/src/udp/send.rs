@@ -15,8 +15,8 @@ use crate::udp::{Udp, may_be_pending};
 /// Datagrams per message: `UDP_MAX_SEGMENTS` of Linux before 6.10.
 pub const SEGMENTS_MAX: usize = 64;
 
-/// Longest message: the UDP payload of the largest IPv4 packet (65,535 - 20 - 8).
-const MESSAGE_LEN_MAX: usize = 65_507;
+/// Longest datagram, and longest message: the payload of the largest IPv4 packet (65,535 - 20 - 8).
+pub const DATAGRAM_LEN_MAX: usize = 65_507;
 
 /// Messages in a batch: bounds the work between two looks at the other direction when each datagram
 /// has another destination.
@@ -97,13 +97,14 @@ impl SendBatch {
     ///
     /// # Panics
     ///
-    /// If `write` returns a length beyond the region.
+    /// If `max_len` is above [`DATAGRAM_LEN_MAX`], or `write` returns a length beyond the region.
     pub fn push(
         &mut self,
         to: SocketAddr,
         max_len: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Push {
+        assert!(max_len <= DATAGRAM_LEN_MAX, "no datagram is that long");
         let start = self.used();
         if self.messages.len() == MESSAGES_MAX || max_len > ARENA_LEN - start {
             return Push::Full;
@@ -158,7 +159,7 @@ impl Message {
             && self.to == to
             && len <= self.segment
             && self.count < SEGMENTS_MAX
-            && self.end - self.start + len <= MESSAGE_LEN_MAX
+            && self.end - self.start + len <= DATAGRAM_LEN_MAX
     }
 
     fn append(&mut self, len: usize) {
@@ -217,16 +218,17 @@ impl Udp {
     }
 
     /// Sends datagram by datagram what the kernel did not segment. If that works, GSO is at fault
-    /// (a device without checksum offload says EIO) and is turned off; if not, the datagrams are.
-    /// Linux also says EINVAL when a segment is longer than the MTU.
+    /// (EIO: the device has no checksum offload) and is turned off. If it does not, the datagrams
+    /// are: a segment beyond the MTU is EINVAL or EMSGSIZE, depending on the version of Linux, and
+    /// then only the shorter last one may pass.
     fn send_without_gso(&self, message: Outgoing<'_>, report: &mut SendReport) {
         let before = report.datagrams;
         self.send_messages(datagrams(message), report);
         let sent = report.datagrams - before;
-        let shorter_last = u64::from(
-            message.segment.is_some_and(|segment| message.bytes.len() % usize::from(segment) != 0),
-        );
-        if sent > shorter_last && self.gso.swap(false, Relaxed) {
+        let shorter_last = message
+            .segment
+            .is_some_and(|segment| !message.bytes.len().is_multiple_of(usize::from(segment)));
+        if sent > u64::from(shorter_last) && self.gso.swap(false, Relaxed) {
             report.gso_fallbacks += 1;
         }
     }
@@ -247,7 +249,7 @@ fn datagram_count(message: &Outgoing<'_>) -> u64 {
 }
 
 fn refuses_gso(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL))
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE))
 }
 
 impl SendReport {
@@ -274,5 +276,69 @@ impl SendReport {
             _ => &mut self.other,
         };
         *counter += datagram_count(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn push(batch: &mut SendBatch, to: SocketAddr, datagram: &[u8]) -> Push {
+        batch.push(to, datagram.len(), |region| {
+            region.copy_from_slice(datagram);
+            Some(datagram.len())
+        })
+    }
+
+    #[test]
+    fn datagrams_are_merged_only_in_a_row_of_equal_size() {
+        let (a, b) = ("127.0.0.1:1", "127.0.0.1:2");
+        let count = |datagrams: &[(&str, usize)]| {
+            let mut batch = SendBatch::default();
+            for (to, len) in datagrams {
+                push(&mut batch, to.parse().expect("address"), &vec![0; *len]);
+            }
+            batch.messages.len()
+        };
+        assert_eq!(count(&[(a, 100), (a, 100), (a, 50)]), 1);
+        assert_eq!(count(&[(a, 100), (a, 50), (a, 50)]), 2, "a shorter one is the last");
+        assert_eq!(count(&[(a, 100), (a, 101)]), 2, "a longer one starts anew");
+        assert_eq!(count(&[(a, 100), (b, 100), (a, 100)]), 3, "order is kept");
+        assert_eq!(count(&[(a, 10); SEGMENTS_MAX + 1]), 2);
+        assert_eq!(count(&[(a, 1400); 47]), 2, "65,507 bytes at most");
+    }
+
+    #[test]
+    fn a_datagram_that_is_not_written_leaves_no_trace() {
+        let to = "127.0.0.1:1".parse().expect("address");
+        let mut batch = SendBatch::default();
+        assert_eq!(batch.push(to, 1400, |_| None), Push::Nothing);
+        assert!(batch.is_empty());
+        push(&mut batch, to, b"first");
+        assert_eq!(
+            batch.push(to, 1400, |region| {
+                region.fill(9);
+                None
+            }),
+            Push::Nothing
+        );
+        push(&mut batch, to, b"other");
+        assert_eq!(&batch.arena[..10], b"firstother");
+    }
+
+    #[test]
+    fn a_full_batch_says_so_before_writing() {
+        let mut batch = SendBatch::default();
+        let mut added = 0;
+        let to = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        while push(&mut batch, to(added + 1), b"x") == Push::Added {
+            added += 1;
+        }
+        assert_eq!(added, 64);
+        assert_eq!(batch.push(to(1), 1, |_| unreachable!("no room")), Push::Full);
+        batch.clear();
+        while push(&mut batch, to(1), &[0; 1400]) == Push::Added {}
+        assert!(batch.used() > 180_000);
     }
 }

@@ -8,6 +8,7 @@
 use crate::NodeId;
 use crate::dht::{Key, Record};
 use crate::lane::Delta;
+use crate::overlay::Instance;
 use crate::overlay::shortcut::ShortcutPolicy;
 use crate::path::Path;
 use crate::session::suite::Suite;
@@ -16,10 +17,6 @@ use crate::vpn;
 use pki::{GroupSecret, Refusal};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
-
-/// Which of a node's overlays; the position in [`Config::overlays`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instance(pub u8);
 
 /// Names a command, chosen by the driver; the answer repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

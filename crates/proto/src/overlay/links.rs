@@ -378,7 +378,8 @@ impl Overlay {
             + self.requests.open.values().filter(|r| r.purpose == Purpose::Shortcut).count();
         let mut pause = SHORTCUT_SETTLED;
         if held + coming < wanted.min(self.peers.len().max(1)) {
-            let point = self.policy.draw(self.me, size, held + coming, cx.rng);
+            let point = self.policy.draw(self.me, size, self.shortcuts_drawn, cx.rng);
+            self.shortcuts_drawn = self.shortcuts_drawn.wrapping_add(1);
             self.request(Purpose::Shortcut, Mode::Greedy, point, None, None, cx);
             self.shortcut_misses = (self.shortcut_misses + 1).min(6);
             pause = SHORTCUT_PAUSE * (1 << self.shortcut_misses.saturating_sub(1));

@@ -41,6 +41,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Which of a node's overlays: its place in the node's configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instance(pub u8);
+
 /// Links of one overlay at most; more are refused.
 pub const PEERS_MAX: usize = 256;
 /// Status changes within this time go out as one message.
@@ -175,6 +179,7 @@ pub struct Overlay {
     joined: bool,
     leaving: bool,
     stabilise_pause: Duration,
+    shortcuts_drawn: usize,
     shortcut_misses: u32,
     crawl: Option<crawl::Crawl>,
     timers: Timers<Timer>,
@@ -203,6 +208,7 @@ impl Overlay {
             joined: false,
             leaving: false,
             stabilise_pause: STABILISE_FIRST,
+            shortcuts_drawn: 0,
             shortcut_misses: 0,
             crawl: None,
             timers: Timers::default(),
@@ -442,3 +448,6 @@ impl Overlay {
 fn hop_limit(size: f64) -> u8 {
     (size.max(1.0).ln().powi(3)).clamp(16.0, f64::from(HOP_LIMIT_MAX)) as u8
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,8 @@ use std::fmt;
 pub trait ShortcutPolicy: fmt::Debug + Send {
     /// Outgoing shortcuts wanted at this estimated size.
     fn wanted(&self, size: f64) -> usize;
-    /// The point whose nearest node becomes the next shortcut; `held` says how many there are already.
-    fn draw(&self, me: NodeId, size: f64, held: usize, rng: &mut Rng) -> NodeId;
+    /// The point whose nearest node becomes the next shortcut; `drawn` counts the draws so far.
+    fn draw(&self, me: NodeId, size: f64, drawn: usize, rng: &mut Rng) -> NodeId;
 }
 
 /// Symphony: distances with density proportional to 1/distance.
@@ -25,7 +25,7 @@ impl ShortcutPolicy for Harmonic {
         (0.5 * size.max(1.0).log2()).ceil() as usize
     }
 
-    fn draw(&self, me: NodeId, size: f64, _held: usize, rng: &mut Rng) -> NodeId {
+    fn draw(&self, me: NodeId, size: f64, _drawn: usize, rng: &mut Rng) -> NodeId {
         let side = if rng.unit() < 0.5 { Side::Left } else { Side::Right };
         ring::offset(me, harmonic(size, rng.unit()), side)
     }
@@ -46,8 +46,8 @@ impl ShortcutPolicy for Fingers {
         size.max(1.0).log2().ceil() as usize
     }
 
-    fn draw(&self, me: NodeId, size: f64, held: usize, _rng: &mut Rng) -> NodeId {
-        let finger = held % self.wanted(size).max(1);
+    fn draw(&self, me: NodeId, size: f64, drawn: usize, _rng: &mut Rng) -> NodeId {
+        let finger = drawn % self.wanted(size).max(1);
         ring::offset(me, Arc::power_of_two(159 - finger.min(159)), Side::Right)
     }
 }

@@ -4,7 +4,12 @@
 //! then frames sealed with keys of the TLS exporter. A session is apart from its path ([`crate::path`]).
 
 pub mod aead;
+pub mod gate;
+pub mod handshake;
 pub mod keys;
+pub mod null;
+pub mod suite;
+pub mod token;
 pub mod window;
 
 use std::fmt;

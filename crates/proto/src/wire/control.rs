@@ -3,7 +3,7 @@
 //! ```text
 //! Ping          01 | nonce 4
 //! Pong          02 | nonce 4
-//! Welcome       03 | incarnation 8 | notices 8 | observed endpoint | IPv4 4 (0 = none)
+//! Welcome       03 | incarnation 8 | generation 4 | notices 8 | observed endpoint | IPv4 4 (0 = none)
 //! Status        04 | flags 1 (bit 0: keep this link) | n left 1 | n right 1 | IDs 20 each, nearest first
 //! Routed        05 | routed message (see `wire::routed`)
 //! Close         06 | reason 1
@@ -41,6 +41,8 @@ pub enum CloseReason {
 pub struct Welcome {
     /// Drawn at the start of the process: tells a restart or a copy from the same running node.
     pub incarnation: u64,
+    /// Counts the handshakes that the TLS client of this session began: orders its sessions.
+    pub generation: u32,
     /// Number of the newest revocation notice known.
     pub notices: u64,
     /// From where the sender receives the other end's datagrams (its reflexive endpoint).
@@ -92,6 +94,7 @@ impl<'a> Control<'a> {
             2 => Control::Pong(r.u32()?),
             3 => Control::Welcome(Welcome {
                 incarnation: r.u64()?,
+                generation: r.u32()?,
                 notices: r.u64()?,
                 observed: endpoint(&mut r)?,
                 ipv4: ipv4(&mut r)?,
@@ -123,6 +126,7 @@ impl<'a> Control<'a> {
             Control::Pong(nonce) => tagged(&mut b, 2, &nonce.to_be_bytes()),
             Control::Welcome(w) => {
                 tagged(&mut b, 3, &w.incarnation.to_be_bytes());
+                b.extend_from_slice(&w.generation.to_be_bytes());
                 b.extend_from_slice(&w.notices.to_be_bytes());
                 emit_endpoint(&mut b, w.observed);
                 b.extend_from_slice(&w.ipv4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
@@ -197,6 +201,7 @@ mod tests {
             Control::Pong(9),
             Control::Welcome(Welcome {
                 incarnation: 5,
+                generation: 1,
                 notices: 3,
                 observed,
                 ipv4: Some(Ipv4Addr::new(10, 9, 0, 7)),

@@ -8,6 +8,9 @@ use std::fmt;
 pub mod connect;
 pub mod control;
 pub mod frame;
+pub mod hello;
+pub mod ip;
+pub mod probe;
 pub mod routed;
 
 /// Why bytes are not a message.

@@ -1,0 +1,575 @@
+//! A handshake over datagrams: the two streams of an [`Exchange`] in pieces, with acknowledgements and a timer.
+//!
+//! Each side cuts what its exchange says into datagrams that the path carries. Every datagram acknowledges, by
+//! byte count, what arrived of both streams without a gap; a timer sends everything unacknowledged again.
+//! A reliable transport this simple is enough for two flights of at most two datagrams each; the
+//! bounds below keep it small against an attacker as well.
+//!
+//! # Life
+//!
+//! 1. The dialler has a path token ([`probe`](crate::wire::probe)) and makes a [`Handshake::client`].
+//! 2. The other node asks [`admit`] about the first datagram. Without a good token and gate MAC it stays
+//!    silent and keeps nothing: it never sends to an address that has not proved itself. With both it makes
+//!    a [`Handshake::server`] and hands it that datagram.
+//! 3. Each yields an [`Outcome`]. **A client is established before the server has judged it**, so
+//!    [`Outcome::Established`] can be followed by a refusal: a session is up when its first frame opens. Both
+//!    sides send one at once. The owner keeps the handshake until then, because it still repeats what
+//!    was lost, and drops it with the first frame that opens; else it ends in [`Outcome::TimedOut`].
+//!
+//! A refusal under the handshake keys comes from the other end and is believed. One in clear could be anybody
+//! on the path: it is only noted, and told instead of a time-out.
+//!
+//! # Invariants
+//!
+//! Clear bytes are not fed once the handshake keys are there (TLS itself does not tell the two streams
+//! apart). No number seals twice: after 65,536 datagrams the side falls silent. Streams, pieces that wait
+//! and datagrams that wait are bounded. A forged datagram changes nothing, except that whoever sees the path
+//! can spoil the clear part, as with any handshake.
+
+use super::Index;
+use super::gate::{GATES_MAX, Gate, server_check};
+use super::suite::{Established, Exchange, Failure, Level};
+use super::token::{Token, TokenMint};
+use crate::path::Path;
+use crate::time::Instant;
+use crate::wire::hello::{self, Cover, HEADER_LEN, Header};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a handshake may take, with everything after it until the first frame: 40 % loss needs 7 s once in
+/// a thousand times.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// First wait for an acknowledgement: above most round trips, so that little is sent twice.
+const RESEND_FIRST: Duration = Duration::from_millis(200);
+/// Longest wait for an acknowledgement: it doubles up to here.
+const RESEND_MAX: Duration = Duration::from_secs(1);
+/// How long an acknowledgement waits for something to travel with.
+const ACK_DELAY: Duration = Duration::from_millis(20);
+/// Longest stream of one side in bytes; true ones are below 3 KiB. Bounds memory, and keeps offsets in 16 bits.
+pub const STREAM_MAX: usize = 16 * 1024;
+/// Pieces of a stream that wait for an earlier one. A stream of two datagrams needs one.
+const PIECES_MAX: usize = 16;
+/// Sealed datagrams kept until the keys are there; dropping those that overtake a ServerHello costs a timer.
+const EARLY_MAX: usize = 4;
+
+const _: () = assert!(STREAM_MAX <= u16::MAX as usize);
+
+/// The first datagram of a client, found worth a handshake.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// The client's index.
+    pub client: Index,
+    /// Our own index that the client was invited with.
+    pub invited: Option<Index>,
+    /// The token that proves the path.
+    pub token: Token,
+    /// The gate that admitted it.
+    pub gate: Arc<Gate>,
+}
+
+/// Why a first datagram gets no answer; for counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Silence {
+    /// It is not the clear datagram of a client.
+    #[error("not a client's first datagram")]
+    NotHello,
+    /// The token is not ours, not for this path, or too old.
+    #[error("no valid path token")]
+    Token,
+    /// The sender does not have the group secret, or an old one.
+    #[error("no valid group mac")]
+    Gate,
+}
+
+/// Decides whether a clear datagram from the far end of `path` deserves a handshake. `gates` are tried from
+/// the first, [`GATES_MAX`] at most.
+pub fn admit(
+    datagram: &[u8],
+    path: &Path,
+    mint: &mut TokenMint,
+    gates: &[Arc<Gate>],
+    now: Instant,
+) -> Result<Hello, Silence> {
+    let header = Header::parse(datagram).map_err(|_| Silence::NotHello)?;
+    let token = hello::token(datagram).map_err(|_| Silence::NotHello)?;
+    let invited = match (header.cover, header.receiver) {
+        (Cover::Client { invited: false }, None) => None,
+        (Cover::Client { invited: true }, Some(receiver)) => Some(receiver),
+        _ => return Err(Silence::NotHello),
+    };
+    if !mint.check(&token, path, invited.unwrap_or(header.sender), now) {
+        return Err(Silence::Token);
+    }
+    let gate = gates.iter().take(GATES_MAX).find(|gate| gate.admits(datagram));
+    let gate = Arc::clone(gate.ok_or(Silence::Gate)?);
+    Ok(Hello { client: header.sender, invited, token, gate })
+}
+
+/// What a client needs to know of its dial.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// Where the datagrams go.
+    pub path: Path,
+    /// The token that the far end gave.
+    pub token: Token,
+    /// The gate of the overlay.
+    pub gate: Arc<Gate>,
+    /// Our index for the session.
+    pub local: Index,
+    /// The index of the node that invited us, if one did.
+    pub inviter: Option<Index>,
+    /// Round-trip time of the probe.
+    pub rtt: Option<Duration>,
+}
+
+/// What became of a handshake.
+#[derive(Debug)]
+pub enum Outcome {
+    /// This side is done and knows the other; see the module about when a session is up.
+    Established(Box<Established>),
+    /// One side does not accept the other.
+    Refused {
+        /// The reason.
+        why: Failure,
+        /// Whether it is ours or the other side's.
+        by: By,
+    },
+    /// No answer, or no frame, in [`HANDSHAKE_TIME_MAX`].
+    TimedOut,
+}
+
+/// A side of a handshake, as seen from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// This node.
+    Us,
+    /// The other node.
+    Peer,
+}
+
+/// One side of a handshake.
+pub struct Handshake {
+    exchange: Box<dyn Exchange>,
+    role: Role,
+    token: Token,
+    gate: Arc<Gate>,
+    datagram_max: usize,
+    local: Index,
+    peer: Option<Index>,
+    /// Number of the next datagram; none are left after the last.
+    number: Option<u16>,
+    streams: [Stream; 2],
+    early: Vec<Vec<u8>>,
+    state: State,
+    outcome: Option<Outcome>,
+    /// A refusal in clear, which proves nothing.
+    rumour: Option<Failure>,
+    resend_first: Duration,
+    resend_after: Duration,
+    resend_at: Instant,
+    ack_at: Instant,
+    limit: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Client { invited: bool },
+    Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    Established,
+    /// We refused, and answer whatever still comes with the reason.
+    Refusing(Failure),
+    Over,
+}
+
+/// Both directions of one stream.
+#[derive(Default)]
+struct Stream {
+    out: Vec<u8>,
+    sent: usize,
+    acked: usize,
+    /// Bytes that came without a gap.
+    heard: usize,
+    /// Pieces behind a gap, by offset.
+    waiting: BTreeMap<usize, Vec<u8>>,
+}
+
+impl Handshake {
+    /// Starts as client.
+    pub fn client(exchange: Box<dyn Exchange>, dial: Dial, now: Instant) -> Self {
+        let role = Role::Client { invited: dial.inviter.is_some() };
+        let mut client =
+            Self::new(exchange, role, dial.token, dial.gate, &dial.path, dial.local, now);
+        client.peer = dial.inviter;
+        if let Some(rtt) = dial.rtt {
+            client.resend_first = (rtt * 3 / 2).max(RESEND_FIRST);
+            client.resend_after = client.resend_first;
+        }
+        client.advance(now);
+        client
+    }
+
+    /// Starts as server for a client that [`admit`] let in. `local` is the index that it was invited with, or a
+    /// new one. The caller then hands the same datagram to [`Handshake::handle`].
+    pub fn server(
+        exchange: Box<dyn Exchange>,
+        hello: &Hello,
+        path: &Path,
+        local: Index,
+        now: Instant,
+    ) -> Self {
+        let gate = Arc::clone(&hello.gate);
+        let mut server = Self::new(exchange, Role::Server, hello.token, gate, path, local, now);
+        server.peer = Some(hello.client);
+        server
+    }
+
+    fn new(
+        exchange: Box<dyn Exchange>,
+        role: Role,
+        token: Token,
+        gate: Arc<Gate>,
+        path: &Path,
+        local: Index,
+        now: Instant,
+    ) -> Self {
+        Handshake {
+            exchange,
+            role,
+            token,
+            gate,
+            datagram_max: path.datagram_max(),
+            local,
+            peer: None,
+            number: Some(0),
+            streams: Default::default(),
+            early: Vec::new(),
+            state: State::Running,
+            outcome: None,
+            rumour: None,
+            resend_first: RESEND_FIRST,
+            resend_after: RESEND_FIRST,
+            resend_at: Instant::FAR_FUTURE,
+            ack_at: Instant::FAR_FUTURE,
+            limit: now + HANDSHAKE_TIME_MAX,
+        }
+    }
+
+    /// The index of the other end, once known.
+    pub fn peer_index(&self) -> Option<Index> {
+        self.peer
+    }
+
+    /// Whether nothing will come of it any more.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// When [`Handshake::poll_transmit`] or [`Handshake::poll_outcome`] have something to give though nothing
+    /// comes in.
+    pub fn deadline(&self) -> Instant {
+        match self.state {
+            State::Over => Instant::FAR_FUTURE,
+            _ => self.limit.min(self.resend_at).min(self.ack_at),
+        }
+    }
+
+    /// Takes a handshake datagram for this session; it is decrypted in place.
+    pub fn handle(&mut self, datagram: &mut [u8], now: Instant) {
+        self.expire(now);
+        if self.state == State::Over {
+            return;
+        }
+        let Ok(header) = Header::parse(datagram) else { return };
+        if !self.is_addressed(&header) {
+            return;
+        }
+        let (level, piece) = match (header.cover, self.role) {
+            (Cover::Client { .. }, Role::Server) if self.gate.admits(datagram) => {
+                (Level::Clear, &datagram[header.cover.piece_at()..])
+            }
+            (Cover::Server, Role::Client { .. }) if self.is_checked(datagram) => {
+                (Level::Clear, &datagram[header.cover.piece_at()..])
+            }
+            (Cover::Sealed, _) if self.exchange.can_seal() => {
+                let (clear, sealed) = datagram.split_at_mut(HEADER_LEN);
+                let Some(piece) = self.exchange.open(header.number, clear, sealed) else { return };
+                (Level::Sealed, piece)
+            }
+            (Cover::Sealed, Role::Client { .. }) if self.early.len() < EARLY_MAX => {
+                return self.early.push(datagram.to_vec());
+            }
+            _ => return,
+        };
+        self.peer = Some(header.sender);
+        if header.refused {
+            return self.hear_refusal(level, piece);
+        }
+        if !piece.is_empty() {
+            self.ack_at = self.ack_at.min(now + ACK_DELAY);
+        }
+        if matches!(self.state, State::Refusing(_)) {
+            return;
+        }
+        self.streams[level as usize].hold(usize::from(header.offset), piece);
+        self.hear_acks(header.acks, now);
+        self.advance(now);
+        self.replay_early(now);
+    }
+
+    /// The next datagram to send. Drain it after every call that changes the handshake and at the deadline.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Vec<u8>> {
+        self.expire(now);
+        match self.state {
+            State::Over => return None,
+            State::Refusing(why) => return self.transmit_refusal(why, now),
+            State::Running | State::Established => {}
+        }
+        if now >= self.resend_at {
+            self.streams.iter_mut().for_each(|stream| stream.sent = stream.acked);
+            self.resend_after = (self.resend_after * 2).min(RESEND_MAX.max(self.resend_first));
+            self.resend_at = Instant::FAR_FUTURE;
+        }
+        for level in [Level::Clear, Level::Sealed] {
+            let stream = &self.streams[level as usize];
+            if stream.sent < stream.out.len() {
+                return self.transmit_piece(level, now);
+            }
+        }
+        if now >= self.ack_at { self.transmit(self.level(), false, 0, &[]) } else { None }
+    }
+
+    /// What became of the handshake; each outcome comes once, and another may follow.
+    pub fn poll_outcome(&mut self, now: Instant) -> Option<Outcome> {
+        self.expire(now);
+        self.outcome.take()
+    }
+
+    /// Whether a datagram names both ends of this session, as far as they are known.
+    fn is_addressed(&self, header: &Header) -> bool {
+        let to_us = match header.receiver {
+            Some(receiver) => receiver == self.local,
+            None => matches!(header.cover, Cover::Client { .. }),
+        };
+        to_us && self.peer.is_none_or(|peer| peer == header.sender)
+    }
+
+    fn is_checked(&self, datagram: &[u8]) -> bool {
+        datagram[HEADER_LEN..HEADER_LEN + hello::CHECK_LEN] == server_check(&self.token, datagram)
+    }
+
+    fn hear_refusal(&mut self, level: Level, piece: &[u8]) {
+        let Ok((code, detail)) = hello::parse_refusal(piece) else { return };
+        let why = Failure::from_wire(code, detail);
+        match (level, self.state) {
+            (_, State::Refusing(_)) => {}
+            (Level::Clear, _) => self.rumour = Some(why),
+            (Level::Sealed, _) => {
+                self.state = State::Over;
+                self.outcome = Some(Outcome::Refused { why, by: By::Peer });
+            }
+        }
+    }
+
+    fn hear_acks(&mut self, acks: [u16; 2], now: Instant) {
+        let mut progress = false;
+        for (stream, ack) in self.streams.iter_mut().zip(acks) {
+            let ack = usize::from(ack);
+            if (stream.acked + 1..=stream.out.len()).contains(&ack) {
+                stream.acked = ack;
+                stream.sent = stream.sent.max(ack);
+                progress = true;
+            }
+        }
+        if progress {
+            self.resend_after = self.resend_first;
+            let idle = self.streams.iter().all(|stream| stream.acked == stream.out.len());
+            self.resend_at = if idle { Instant::FAR_FUTURE } else { now + self.resend_after };
+        }
+    }
+
+    /// Feeds the exchange what came and takes what it says.
+    fn advance(&mut self, now: Instant) {
+        if let Err(why) = self.converse() {
+            self.state = State::Refusing(why);
+            self.outcome = Some(Outcome::Refused { why, by: By::Us });
+            self.resend_at = Instant::FAR_FUTURE;
+            self.ack_at = now;
+            return;
+        }
+        let Some(peer) = self.peer else { return };
+        let (client, server) = match self.role {
+            Role::Client { .. } => (self.local, peer),
+            Role::Server => (peer, self.local),
+        };
+        if let Some(established) = self.exchange.finish(client, server) {
+            self.state = State::Established;
+            self.outcome = Some(Outcome::Established(Box::new(established)));
+            if self.role == Role::Server {
+                // The client repeats its last flight until it hears of it.
+                self.ack_at = now;
+            }
+        }
+    }
+
+    fn converse(&mut self) -> Result<(), Failure> {
+        loop {
+            let [clear, sealed] = &mut self.streams;
+            self.exchange.write(&mut clear.out, &mut sealed.out);
+            if clear.out.len().max(sealed.out.len()) > STREAM_MAX {
+                return Err(Failure::Protocol("a flight is too long"));
+            }
+            let level = self.level();
+            let Some(piece) = self.streams[level as usize].next() else { return Ok(()) };
+            self.exchange.read(level, &piece)?;
+        }
+    }
+
+    fn replay_early(&mut self, now: Instant) {
+        if self.exchange.can_seal() {
+            for mut datagram in std::mem::take(&mut self.early) {
+                self.handle(&mut datagram, now);
+            }
+        }
+    }
+
+    /// The stream in which the conversation goes on.
+    fn level(&self) -> Level {
+        if self.exchange.can_seal() { Level::Sealed } else { Level::Clear }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.state == State::Over || now < self.limit {
+            return;
+        }
+        let refusing = matches!(self.state, State::Refusing(_));
+        self.state = State::Over;
+        if !refusing {
+            self.outcome = Some(match self.rumour {
+                Some(why) => Outcome::Refused { why, by: By::Peer },
+                None => Outcome::TimedOut,
+            });
+        }
+    }
+
+    fn transmit_piece(&mut self, level: Level, now: Instant) -> Option<Vec<u8>> {
+        let room = self.datagram_max - self.cover(level).overhead();
+        let stream = &mut self.streams[level as usize];
+        let start = stream.sent;
+        let end = stream.out.len().min(start + room);
+        stream.sent = end;
+        let piece = stream.out[start..end].to_vec();
+        self.resend_at = now + self.resend_after;
+        self.transmit(level, false, start, &piece)
+    }
+
+    fn transmit_refusal(&mut self, why: Failure, now: Instant) -> Option<Vec<u8>> {
+        if now < self.ack_at {
+            return None;
+        }
+        let (code, detail) = why.to_wire();
+        self.transmit(self.level(), true, 0, &hello::emit_refusal(code, detail))
+    }
+
+    fn cover(&self, level: Level) -> Cover {
+        match (level, self.role) {
+            (Level::Sealed, _) => Cover::Sealed,
+            (Level::Clear, Role::Client { invited }) => Cover::Client { invited },
+            (Level::Clear, Role::Server) => Cover::Server,
+        }
+    }
+
+    fn transmit(
+        &mut self,
+        level: Level,
+        refused: bool,
+        offset: usize,
+        piece: &[u8],
+    ) -> Option<Vec<u8>> {
+        self.ack_at = Instant::FAR_FUTURE;
+        let number = self.number?;
+        self.number = number.checked_add(1);
+        let cover = self.cover(level);
+        let header = Header {
+            cover,
+            refused,
+            receiver: self.peer,
+            sender: self.local,
+            number,
+            offset: offset as u16,
+            acks: [self.streams[0].heard as u16, self.streams[1].heard as u16],
+        };
+        let mut datagram = Vec::with_capacity(cover.overhead() + piece.len());
+        datagram.extend_from_slice(&header.emit());
+        datagram.resize(cover.piece_at(), 0);
+        datagram.extend_from_slice(piece);
+        match cover {
+            Cover::Client { .. } => {
+                datagram[HEADER_LEN..hello::GATE_AT].copy_from_slice(&self.token.0);
+                let mac = self.gate.hello_mac(&datagram);
+                datagram[hello::GATE_AT..cover.piece_at()].copy_from_slice(&mac);
+            }
+            Cover::Server => {
+                let check = server_check(&self.token, &datagram);
+                datagram[HEADER_LEN..cover.piece_at()].copy_from_slice(&check);
+            }
+            Cover::Sealed => {
+                let (clear, body) = datagram.split_at_mut(HEADER_LEN);
+                let tag = self.exchange.seal(number, clear, body)?;
+                datagram.extend_from_slice(&tag);
+            }
+        }
+        Some(datagram)
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("role", &self.role)
+            .field("state", &self.state)
+            .field("local", &self.local)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// Keeps a piece until everything before it came. Offsets stay below [`STREAM_MAX`].
+    fn hold(&mut self, offset: usize, piece: &[u8]) {
+        let end = offset + piece.len();
+        let has_room = offset <= self.heard || self.waiting.len() < PIECES_MAX;
+        if end <= self.heard || end > STREAM_MAX || !has_room {
+            return;
+        }
+        let kept = self.waiting.entry(offset).or_default();
+        if kept.len() < piece.len() {
+            *kept = piece.to_vec();
+        }
+    }
+
+    /// Takes the next bytes without a gap.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let first = self.waiting.first_entry()?;
+            if *first.key() > self.heard {
+                return None;
+            }
+            let (offset, mut piece) = first.remove_entry();
+            let known = self.heard - offset;
+            if known < piece.len() {
+                self.heard = offset + piece.len();
+                return Some(piece.split_off(known));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
