@@ -73,7 +73,6 @@ impl Population {
                 known,
                 shortcuts: policy.build(),
             }],
-            vpn: None,
         })
     }
 }

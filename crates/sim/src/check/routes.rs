@@ -91,7 +91,9 @@ impl<'a> Graph<'a> {
                     }
                     (from, here, hops) = (Some(members[here].id), next, hops + 1);
                 }
-                Decision::DeliverAndCross(_) | Decision::Drop => break Some("dropped"),
+                Decision::DeliverAndCross(_) | Decision::Cross(_) | Decision::Drop => {
+                    break Some("dropped");
+                },
             }
         };
         if trouble.is_none() {

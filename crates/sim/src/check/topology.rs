@@ -1,7 +1,7 @@
 //! A picture of an overlay: its live nodes in ring order, and their links.
 
 use proto::NodeId;
-use proto::node::api::Instance;
+use proto::overlay::Instance;
 use proto::ring::{self, Side};
 use proto::wire::connect::Purpose;
 

@@ -1,6 +1,7 @@
 //! One row of the result table: the overlay as it is after a step, and what the step cost.
 
-use proto::node::api::{Event, Instance};
+use proto::node::api::Event;
+use proto::overlay::Instance;
 
 use crate::check::{Topology, ring_is_consistent, routes};
 use crate::report::{Cell, Table};

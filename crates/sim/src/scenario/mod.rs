@@ -23,7 +23,7 @@ use crate::latency::{DelayMatrix, ReadError};
 use crate::population::Policy;
 use crate::world::IpVersion;
 
-pub use run::{Outcome, RunError, run};
+pub use run::{Outcome, Progress, RunError, run};
 
 /// A scenario file. Everything but `nodes` has a default; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
