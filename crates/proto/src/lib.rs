@@ -6,6 +6,7 @@
 //!
 //! | module | question it answers |
 //! |---|---|
+//! | [`node`] | what goes in, what comes out, and how the machines are wired |
 //! | [`time`], [`timer`], [`rng`] | what time is it, what is due next, where does chance come from |
 //! | [`ring`] | how far apart are two IDs, and which way round |
 //! | [`wire`] | what do the bytes mean |
@@ -21,6 +22,7 @@
 
 pub mod lane;
 pub mod link;
+pub mod node;
 pub mod overlay;
 pub mod path;
 pub mod ring;
@@ -31,4 +33,5 @@ pub mod timer;
 pub mod vpn;
 pub mod wire;
 
+pub use node::Node;
 pub use pki::{NodeId, UnixTime};

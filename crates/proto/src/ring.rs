@@ -36,7 +36,7 @@ impl Arc {
     /// No distance.
     pub const ZERO: Arc = Arc([0; 20]);
     /// 2^160 as a float.
-    const FULL: f64 = 1.461_501_637_330_902_9e48;
+    const FULL: f64 = 1.461_501_637_330_903e48;
 
     /// The arc as a share of the whole ring, in `[0, 1)`, exact to 53 bits.
     pub fn share(self) -> f64 {

@@ -1,4 +1,4 @@
-//! Why packets go no further, and how often: plain integers, one per reason.
+//! Why packets go no further, at a lane or at its node, and how often: plain integers, one per reason.
 
 /// Why a packet or frame goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,13 +32,19 @@ pub enum Reason {
     WrongEpoch,
     /// The frame was not sealed by the peer, or changed on the way.
     Forged,
-    /// The device or the table has no room.
+    /// The frame does not fit the region it was to be sealed into.
     NoRoom,
+    /// Too many packets wait already, so that the oldest had to make room.
+    QueueFull,
+    /// It waited for a session or a proof longer than a packet may.
+    WaitedTooLong,
+    /// Nobody has its destination, or whoever has it cannot be reached.
+    NoSuchHost,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Reason; 15] = [
+    pub const ALL: [Reason; 18] = [
         Reason::Malformed,
         Reason::NotUnicast,
         Reason::OutsideSubnet,
@@ -54,6 +60,9 @@ impl Reason {
         Reason::WrongEpoch,
         Reason::Forged,
         Reason::NoRoom,
+        Reason::QueueFull,
+        Reason::WaitedTooLong,
+        Reason::NoSuchHost,
     ];
 
     /// The word that status output and metrics use.
@@ -74,6 +83,9 @@ impl Reason {
             Reason::WrongEpoch => "wrong_epoch",
             Reason::Forged => "forged",
             Reason::NoRoom => "no_room",
+            Reason::QueueFull => "queue_full",
+            Reason::WaitedTooLong => "waited_too_long",
+            Reason::NoSuchHost => "no_such_host",
         }
     }
 }
@@ -93,7 +105,12 @@ pub struct Drops([u64; Reason::ALL.len()]);
 impl Drops {
     /// Counts one packet.
     pub fn count(&mut self, reason: Reason) {
-        self.0[reason as usize] += 1;
+        self.count_many(reason, 1);
+    }
+
+    /// Counts `n` packets.
+    pub fn count_many(&mut self, reason: Reason, n: usize) {
+        self.0[reason as usize] += n as u64;
     }
 
     /// Packets stopped for this reason.
@@ -106,7 +123,7 @@ impl Drops {
         Reason::ALL.into_iter().zip(self.0)
     }
 
-    /// Adds what another lane counted.
+    /// Adds what somebody else counted.
     pub fn add(&mut self, other: &Drops) {
         self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine += theirs);
     }

@@ -14,6 +14,7 @@
 //! Invariants: a packet from the device leaves sealed or not at all; a packet reaches the device only by the
 //! [`verdict`]; nothing on the packet path allocates, locks or logs; a lane never moves a path.
 
+use crate::NodeId;
 use crate::path::Path;
 use crate::session::keys::{OpenError, SealError};
 use crate::session::{Index, LaneId};
@@ -102,8 +103,8 @@ pub enum Inbound<'a> {
     Punt,
     /// Give the packet to the node: it was opened, but not proven to come from its source.
     Unproven {
-        /// The session it came by.
-        slot: Slot,
+        /// The other end of the session it came by.
+        peer: NodeId,
         /// The packet, its checksum complete.
         packet: &'a mut [u8],
     },
@@ -283,7 +284,8 @@ impl Lane {
                 if checksum == Checksum::Partial {
                     ip::complete_checksum(packet, &header);
                 }
-                Ok(Inbound::Unproven { slot, packet })
+                let peer = self.table.get_mut(slot).ok_or(Reason::SessionGone)?.peer;
+                Ok(Inbound::Unproven { peer, packet })
             }
             Verdict::Reject(reason) => Err(reason),
         }

@@ -37,7 +37,7 @@ pub(super) struct Session {
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
     pub(super) tally: Tally,
-    peer: NodeId,
+    pub(super) peer: NodeId,
     sources: Vec<(IpAddr, Owner)>,
     is_busy: bool,
 }

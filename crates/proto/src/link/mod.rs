@@ -15,9 +15,10 @@
 //!
 //! | file | question |
 //! |---|---|
-//! | `dial` | how is a node probed |
+//! | `dialling`, `dial` | how does an endpoint become a path with a token |
+//! | `handshaking` | how does that become a session |
+//! | `sessions`, `session` | what is a live session, and what is due for it |
 //! | `table` | which slot is what |
-//! | `session` | what is a live session |
 //! | `liveness` | does the other end live |
 //! | `admission` | how many strangers are served at once |
 
@@ -25,34 +26,29 @@ use crate::NodeId;
 use crate::lane::{Delta, Slot};
 use crate::path::Path;
 use crate::rng::Rng;
-use crate::session::gate::{Gate, open_invite, open_probe};
-use crate::session::handshake::{self, By, Handshake, Outcome, admit};
-use crate::session::suite::{Failure, Peer, Suite};
-use crate::session::token::{Token, TokenMint};
-use crate::session::{Index, LaneId};
+use crate::session::gate::Gate;
+use crate::session::handshake::By;
+use crate::session::keys::EPOCH_FRAMES_MAX;
+use crate::session::suite::{Failure, Suite};
+use crate::session::token::TokenMint;
 use crate::time::{Instant, Now};
 use crate::timer::Timers;
-use crate::wire::control::{CloseReason, Control, Welcome};
-use crate::wire::frame::{Header, Kind};
-use crate::wire::hello;
-use crate::wire::probe::{Invite, Probe, ProbeReply};
+use crate::wire::control::{CloseReason, Control};
+use crate::wire::frame::Kind;
 use admission::Admission;
-use dial::{Dial, Reason};
-use liveness::{Due, Liveness};
-use session::{
-    CHALLENGE_PAUSE, Challenge, GREETING_PAUSE, HOLDER_PATIENCE, Origin, REKEY_AFTER, RETIRE_AFTER,
-    Session, Stage,
-};
-use std::collections::BTreeMap;
+use dial::Reason;
+use session::{CHALLENGE_PAUSE, Challenge, Session};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
-use table::{Shaking, State, Table};
+use table::{State, Table};
 
 mod admission;
 pub mod dial;
+mod dialling;
+mod handshaking;
 pub mod liveness;
 pub mod session;
+mod sessions;
 mod table;
 
 pub use crate::overlay::Instance;
@@ -263,7 +259,7 @@ impl Links {
         }
     }
 
-    /// Dials a node at all these paths at once, unless it is linked or being dialled already.
+    /// Dials a node at all these paths at once, unless it is linked directly or being dialled already.
     pub fn dial(
         &mut self,
         instance: Instance,
@@ -272,7 +268,10 @@ impl Links {
         cx: &mut Context<'_>,
     ) {
         if let Some(peer) = target {
-            if self.table.current(instance, peer).is_some() {
+            // A session through the overlay is no link: a direct one shall replace it.
+            let direct = |s: &Session| matches!(s.path, Path::Direct(_));
+            let tunnels = paths.iter().all(|path| matches!(path, Path::Overlay(_)));
+            if self.session(instance, peer).is_some_and(|(_, s)| direct(s) || tunnels) {
                 return;
             }
             if let Some(slot) = self.table.dialling(instance, peer) {
@@ -351,6 +350,15 @@ impl Links {
         self.plan(slot);
     }
 
+    /// A lane sealed so many frames in the epoch that runs: the next may be due early.
+    pub fn handle_frames_sealed(&mut self, slot: Slot, frames: u64, cx: &mut Context<'_>) {
+        let Some(session) = self.table.session_mut(slot) else { return };
+        if frames >= EPOCH_FRAMES_MAX {
+            session.epoch_at = cx.now.instant;
+            self.run_session(slot, cx);
+        }
+    }
+
     /// An authentic frame of this session came by another path than its own.
     pub fn handle_roamed(&mut self, slot: Slot, path: Path, cx: &mut Context<'_>) {
         let Some(session) = self.table.session_mut(slot) else { return };
@@ -406,666 +414,3 @@ impl Links {
         }
     }
 }
-
-/// Dialling.
-impl Links {
-    fn begin_dial(
-        &mut self,
-        instance: Instance,
-        target: Option<NodeId>,
-        paths: Vec<Path>,
-        reason: Reason,
-        cx: &mut Context<'_>,
-    ) {
-        let failed = |paths| Effect::DialFailed { instance, target, paths };
-        if self.table.dials() >= DIALS_MAX || paths.is_empty() {
-            cx.effects.push(failed(paths));
-            return;
-        }
-        let Some((slot, index)) = self.table.allocate(cx.rng) else {
-            cx.effects.push(failed(paths));
-            return;
-        };
-        let end = &self.ends[instance.0 as usize];
-        let probe = Probe { dialler: index, id: end.suite.node_id(), target };
-        let nonce = cx.rng.bytes();
-        let datagram = end.gates[0].seal_probe(&probe, nonce);
-        let dial = Dial::new(instance, target, reason, paths, nonce, datagram, cx.now.instant);
-        self.table.put_dial(slot, index, dial);
-        self.run_dial(slot, cx);
-    }
-
-    fn run_dial(&mut self, slot: Slot, cx: &mut Context<'_>) {
-        let Some(dial) = self.table.dial_mut(slot) else { return };
-        let instance = dial.instance;
-        loop {
-            match dial.poll(cx.now.instant) {
-                Ok(Some(path)) => {
-                    let bytes = dial.datagram.clone();
-                    cx.effects.push(Effect::Transmit { instance, path, bytes });
-                }
-                Ok(None) => break self.timers.set(slot, dial.deadline()),
-                Err(dial::TimedOut) => break self.fail_dial(slot, cx),
-            }
-        }
-    }
-
-    /// Gives a dial or handshake up.
-    fn fail_dial(&mut self, slot: Slot, cx: &mut Context<'_>) {
-        self.timers.cancel(slot);
-        let Some(state) = self.table.remove(slot) else { return };
-        let (instance, target, paths, reason) = match state {
-            State::Dial(dial) => (dial.instance, dial.target, dial.paths, dial.reason),
-            State::Shaking(shaking) => {
-                self.admission.leave(&shaking.path, shaking.is_server);
-                let reason = shaking.reason.unwrap_or(Reason::Rekey);
-                (shaking.instance, shaking.target, vec![shaking.path], reason)
-            }
-            State::Session(_) => unreachable!("a session is ended, not failed"),
-        };
-        if reason == Reason::Link {
-            cx.effects.push(Effect::DialFailed { instance, target, paths });
-        }
-    }
-
-    fn handle_probe(
-        &mut self,
-        path: Path,
-        within: Option<Instance>,
-        bytes: &[u8],
-        cx: &mut Context<'_>,
-    ) {
-        let opened = self.ends_of(within).find_map(|(instance, end)| {
-            open_probe(&end.gates, bytes).map(|opened| (instance, opened))
-        });
-        let Some((instance, opened)) = opened else {
-            self.counters.silence += 1;
-            return;
-        };
-        let end = &self.ends[instance.0 as usize];
-        let me = end.suite.node_id();
-        let probe = opened.message;
-        if probe.target.is_some_and(|target| target != me) || probe.id == me {
-            self.counters.silence += 1;
-            return;
-        }
-        let token = self.mint.mint(&path, probe.dialler, cx.now.instant);
-        let reply = ProbeReply { dialler: probe.dialler, token };
-        let bytes = end.gates[opened.gate].seal_reply(&reply, &opened.nonce).to_vec();
-        self.counters.probes_answered += 1;
-        cx.effects.push(Effect::Transmit { instance, path, bytes });
-        // Where its probe came from is one more place to dial it.
-        if let Some(slot) = self.table.dialling(instance, probe.id)
-            && let Some(dial) = self.table.dial_mut(slot)
-            && dial.invited.is_none()
-        {
-            dial.add_path(path, cx.now.instant);
-            self.run_dial(slot, cx);
-        }
-    }
-
-    fn handle_reply(&mut self, path: Path, bytes: &[u8], cx: &mut Context<'_>) {
-        let Ok((claimed, _, _)) = ProbeReply::parse(bytes) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        let slot = Slot(claimed.dialler.slot());
-        let Some((index, dial)) = self.table.dial_at(slot) else { return };
-        let end = &self.ends[dial.instance.0 as usize];
-        let reply = end.gates[0].open_reply(bytes, &dial.nonce);
-        let Some(reply) = reply.filter(|r| r.dialler == index && dial.invited.is_none()) else {
-            return;
-        };
-        let me = end.suite.node_id();
-        if dial.target.is_none_or(|target| me < target) {
-            let (target, reason) = (dial.target, Some(dial.reason));
-            let start = Start { path, token: reply.token, inviter: None, target, reason };
-            self.start_client(slot, dial.instance, start, cx);
-            return;
-        }
-        let token = self.mint.mint(&path, index, cx.now.instant);
-        let invite = Invite { dialler: index, id: me, proof: reply.token, token };
-        let datagram = end.gates[0].seal_invite(&invite, cx.rng.bytes());
-        if let Some(dial) = self.table.dial_mut(slot) {
-            dial.invite(path, datagram, cx.now.instant);
-        }
-        self.run_dial(slot, cx);
-    }
-
-    fn handle_invite(
-        &mut self,
-        path: Path,
-        within: Option<Instance>,
-        bytes: &[u8],
-        cx: &mut Context<'_>,
-    ) {
-        let opened = self.ends_of(within).find_map(|(instance, end)| {
-            open_invite(&end.gates, bytes).map(|opened| (instance, opened.message))
-        });
-        let proven = opened.filter(|(_, invite)| {
-            self.mint.check(&invite.proof, &path, invite.dialler, cx.now.instant)
-        });
-        let Some((instance, invite)) = proven else {
-            self.counters.silence += 1;
-            return;
-        };
-        // Its repetition, or our own dial of the same node, is under way already.
-        if self.table.shaking_with(instance, invite.id).is_some() {
-            return;
-        }
-        let own = self.table.dialling(instance, invite.id);
-        let reason = own.and_then(|slot| self.table.dial_mut(slot)).map(|dial| dial.reason);
-        let target = Some(invite.id);
-        let inviter = Some(invite.dialler);
-        let start = Start { path, token: invite.token, inviter, target, reason };
-        match own.or_else(|| self.table.reserve(cx.rng)) {
-            Some(slot) => self.start_client(slot, instance, start, cx),
-            None => self.counters.half_open_limit += 1,
-        }
-    }
-
-    fn ends_of(&self, within: Option<Instance>) -> impl Iterator<Item = (Instance, &End)> {
-        let all = self.ends.iter().enumerate().map(|(n, end)| (Instance(n as u8), end));
-        all.filter(move |(instance, _)| within.is_none_or(|within| within == *instance))
-    }
-}
-
-/// How a handshake starts as client.
-struct Start {
-    path: Path,
-    token: Token,
-    inviter: Option<Index>,
-    target: Option<NodeId>,
-    reason: Option<Reason>,
-}
-
-/// Handshakes.
-impl Links {
-    fn start_client(
-        &mut self,
-        slot: Slot,
-        instance: Instance,
-        start: Start,
-        cx: &mut Context<'_>,
-    ) {
-        let end = &mut self.ends[instance.0 as usize];
-        let Some(local) = self.table.index(slot) else { return };
-        let exchange = match end.suite.client(start.target, cx.now) {
-            Ok(exchange) => exchange,
-            Err(refusal) => {
-                let (path, why) = (start.path, Failure::Refused(refusal));
-                cx.effects.push(Effect::Refused { instance, path, why, by: By::Us });
-                return self.fail_dial(slot, cx);
-            }
-        };
-        let dial = handshake::Dial {
-            path: start.path,
-            token: start.token,
-            gate: Arc::clone(&end.gates[0]),
-            local,
-            inviter: start.inviter,
-            rtt: None,
-        };
-        let shaking = Shaking {
-            instance,
-            target: start.target,
-            reason: start.reason,
-            path: start.path,
-            is_server: false,
-            handshake: Box::new(Handshake::client(exchange, dial, cx.now.instant)),
-        };
-        self.table.put_shaking(slot, shaking);
-        self.run_handshake(slot, cx);
-    }
-
-    fn handle_hello(
-        &mut self,
-        path: Path,
-        within: Option<Instance>,
-        bytes: &mut [u8],
-        cx: &mut Context<'_>,
-    ) {
-        let Ok(header) = hello::Header::parse(bytes) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        let known = match header.receiver {
-            Some(receiver) => Some(Slot(receiver.slot()))
-                .filter(|&slot| self.table.index(slot) == Some(receiver)),
-            None => self.table.server_for(path, header.sender),
-        };
-        let slot = match known.map(|slot| (slot, self.table.get(slot))) {
-            Some((slot, Some(State::Shaking(_) | State::Session(_)))) => slot,
-            Some((_, Some(State::Dial(_)))) | None => {
-                match self.start_server(path, within, bytes, cx) {
-                    Some(slot) => slot,
-                    None => return,
-                }
-            }
-            Some((_, None)) => return,
-        };
-        match self.table.get_mut(slot) {
-            Some(State::Shaking(shaking)) => {
-                shaking.handshake.handle(bytes, cx.now.instant);
-                self.run_handshake(slot, cx);
-            }
-            Some(State::Session(session)) => {
-                if let Some(handshake) = &mut session.handshake {
-                    handshake.handle(bytes, cx.now.instant);
-                }
-                self.run_session(slot, cx);
-            }
-            Some(State::Dial(_)) | None => {}
-        }
-    }
-
-    /// Makes a server for a client's first datagram, if its token and gate are good and there is room.
-    fn start_server(
-        &mut self,
-        path: Path,
-        within: Option<Instance>,
-        bytes: &[u8],
-        cx: &mut Context<'_>,
-    ) -> Option<Slot> {
-        let now = cx.now.instant;
-        let mut admitted = None;
-        for n in 0..self.ends.len() {
-            let instance = Instance(n as u8);
-            if within.is_none_or(|within| within == instance) {
-                let gates = &self.ends[n].gates;
-                if let Ok(hello) = admit(bytes, &path, &mut self.mint, gates, now) {
-                    admitted = Some((instance, hello));
-                    break;
-                }
-            }
-        }
-        let Some((instance, hello)) = admitted else {
-            self.counters.silence += 1;
-            return None;
-        };
-        if !self.admission.enter(&path) {
-            self.counters.half_open_limit += 1;
-            return None;
-        }
-        let invited = hello.invited.map(|index| Slot(index.slot()));
-        let dial = invited.and_then(|slot| self.table.dial_mut(slot));
-        let (target, reason) =
-            dial.map_or((None, None), |dial| (dial.target, Some(dial.reason)));
-        let exchange = self.ends[n_of(instance)].suite.server(target, cx.now);
-        let slot = invited.or_else(|| self.table.reserve(cx.rng));
-        let (Ok(exchange), Some(slot)) = (exchange, slot) else {
-            self.admission.leave(&path, true);
-            return None;
-        };
-        let local = self.table.index(slot)?;
-        let handshake = Handshake::server(exchange, &hello, &path, local, now);
-        let shaking = Shaking {
-            instance,
-            target,
-            reason,
-            path,
-            is_server: true,
-            handshake: Box::new(handshake),
-        };
-        self.table.put_shaking(slot, shaking);
-        self.table.note_server(path, hello.client, slot);
-        Some(slot)
-    }
-
-    fn run_handshake(&mut self, slot: Slot, cx: &mut Context<'_>) {
-        let now = cx.now.instant;
-        let Some(State::Shaking(shaking)) = self.table.get_mut(slot) else { return };
-        let (instance, path) = (shaking.instance, shaking.path);
-        while let Some(bytes) = shaking.handshake.poll_transmit(now) {
-            cx.effects.push(Effect::Transmit { instance, path, bytes });
-        }
-        match shaking.handshake.poll_outcome(now) {
-            None => self.timers.set(slot, shaking.handshake.deadline()),
-            Some(Outcome::Established(established)) => {
-                let Some(State::Shaking(shaking)) = self.table.take(slot) else { return };
-                self.establish(slot, shaking, *established, cx);
-            }
-            Some(Outcome::Refused { why, by }) => {
-                cx.effects.push(Effect::Refused { instance, path, why, by });
-                // A server that refused repeats the reason for as long as the client asks.
-                if by == By::Us && !shaking.handshake.is_over() {
-                    self.timers.set(slot, shaking.handshake.deadline());
-                    if let Some(Reason::Link) = shaking.reason.take() {
-                        let (target, paths) = (shaking.target, vec![path]);
-                        cx.effects.push(Effect::DialFailed { instance, target, paths });
-                    }
-                } else {
-                    self.fail_dial(slot, cx);
-                }
-            }
-            Some(Outcome::TimedOut) => self.fail_dial(slot, cx),
-        }
-    }
-
-    fn establish(
-        &mut self,
-        slot: Slot,
-        shaking: Shaking,
-        established: crate::session::suite::Established,
-        cx: &mut Context<'_>,
-    ) {
-        self.admission.leave(&shaking.path, shaking.is_server);
-        let Shaking { instance, path, is_server, handshake, .. } = shaking;
-        let (Some(index), Some(remote)) = (self.table.index(slot), handshake.peer_index()) else {
-            return;
-        };
-        let me = self.suite(instance).node_id();
-        let peer: &Peer = &established.peer;
-        let (client, server) = if is_server { (peer.id, me) } else { (me, peer.id) };
-        let lower_client = client < server;
-        let origin = Origin { instance, path, index, remote, lower_client, handshake };
-        let liveness = Liveness::new(me < peer.id, cx.rng.u32(), cx.now.instant);
-        let rekey_after = cx.rng.jitter(REKEY_AFTER, 0.1);
-        // The client's number orders sessions of the same role; the server learns it from the welcome.
-        if !is_server {
-            self.generation += 1;
-        }
-        let mut session =
-            Session::new(origin, established, liveness, rekey_after, cx.now.instant);
-        session.rank.1 = if is_server { 0 } else { self.generation };
-        self.table.put_session(slot, session);
-        self.run_session(slot, cx);
-    }
-}
-
-fn n_of(instance: Instance) -> usize {
-    instance.0 as usize
-}
-
-/// Sessions.
-impl Links {
-    fn handle_frame(&mut self, path: Path, bytes: &mut [u8], cx: &mut Context<'_>) {
-        let Ok(header) = Header::parse(bytes) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        let slot = Slot(header.receiver.slot());
-        let Some(session) = self.table.session_mut(slot) else {
-            self.counters.unknown_session += 1;
-            return;
-        };
-        if header.lane != LaneId::CONTROL {
-            // A data frame that overtook the news of its session: TCP and ping repeat it.
-            self.counters.unknown_session += 1;
-            return;
-        }
-        let plaintext = match session.open(&header, bytes, cx.now.instant) {
-            Ok(plaintext) => plaintext,
-            Err(crate::session::keys::OpenError::Replay) => {
-                self.counters.replayed += 1;
-                return;
-            }
-            Err(_) => {
-                self.counters.forged += 1;
-                return;
-            }
-        };
-        session.liveness.heard(cx.now.instant);
-        session.handshake = None;
-        let message = plaintext.to_vec();
-        if path != session.path {
-            self.handle_roamed(slot, path, cx);
-        }
-        self.handle_control(slot, path, &message, cx);
-        if self.table.session(slot).is_some() {
-            self.run_session(slot, cx);
-        }
-    }
-
-    fn handle_control(&mut self, slot: Slot, path: Path, bytes: &[u8], cx: &mut Context<'_>) {
-        let Ok(message) = Control::parse(bytes) else {
-            self.counters.malformed += 1;
-            return;
-        };
-        let now = cx.now.instant;
-        let Some(session) = self.table.session_mut(slot) else { return };
-        match message {
-            Control::Ping(nonce) => {
-                self.transmit_control(slot, path, &Control::Pong(nonce).emit(), cx);
-            }
-            Control::Pong(nonce) => session.liveness.ponged(nonce, now),
-            Control::Welcome(welcome) => self.handle_welcome(slot, welcome, cx),
-            Control::Close(reason) => {
-                if reason == CloseReason::IdInUse {
-                    let instance = session.instance;
-                    cx.effects.push(Effect::IdInUse(instance));
-                }
-                self.end(slot, Some(reason), cx);
-            }
-            Control::PathChallenge(data) => {
-                self.transmit_control(slot, path, &Control::PathResponse(data).emit(), cx);
-            }
-            Control::PathResponse(data) => {
-                let answered = session.challenge.filter(|c| c.path == path && c.data == data);
-                if answered.is_some() {
-                    session.challenge = None;
-                    session.path = path;
-                    let (instance, peer) = (session.instance, session.peer.id);
-                    cx.effects.push(Effect::Delta(Delta::SetPath { slot, path }));
-                    cx.effects.push(Effect::Moved { instance, peer, path });
-                }
-            }
-            Control::Status(_) | Control::Routed(_) | Control::Address(_) => {
-                if session.is_current() {
-                    let (instance, peer) = (session.instance, session.peer.id);
-                    let message = bytes.to_vec();
-                    cx.effects.push(Effect::Control { instance, peer, message });
-                }
-            }
-        }
-    }
-
-    fn handle_welcome(&mut self, slot: Slot, welcome: Welcome, cx: &mut Context<'_>) {
-        let now = cx.now.instant;
-        let Some(session) = self.table.session_mut(slot) else { return };
-        if session.welcome.replace(welcome).is_some() {
-            // It repeats itself because ours was lost.
-            self.greet(slot, cx);
-            return;
-        }
-        session.rank.1 = session.rank.1.max(welcome.generation);
-        self.greet(slot, cx);
-        let Some(session) = self.table.session(slot) else { return };
-        let (instance, peer, rank, path) =
-            (session.instance, session.peer.id, session.rank, session.path);
-        let Some(holder_slot) = self.table.current(instance, peer) else {
-            return self.make_current(slot, cx);
-        };
-        let Some(holder) = self.table.session_mut(holder_slot) else { return };
-        let same_process =
-            holder.welcome.is_some_and(|held| held.incarnation == welcome.incarnation);
-        if same_process && holder.rank > rank {
-            self.send_at(slot, &Control::Close(CloseReason::Replaced).emit(), cx);
-            self.end(slot, Some(CloseReason::Replaced), cx);
-        } else if same_process || holder.path == path {
-            // The same process with newer keys, or a new process where the old one was.
-            self.make_current(slot, cx);
-        } else {
-            holder.liveness.suspect(now);
-            self.run_session(holder_slot, cx);
-            if let Some(session) = self.table.session_mut(slot) {
-                session.stage = Stage::Contending { until: now + HOLDER_PATIENCE };
-            }
-        }
-    }
-
-    /// Sends our welcome.
-    fn greet(&mut self, slot: Slot, cx: &mut Context<'_>) {
-        let Some(session) = self.table.session(slot) else { return };
-        let notices =
-            self.suite(session.instance).trust().map_or(0, |trust| trust.ledger().number());
-        let welcome = Welcome {
-            incarnation: self.incarnation,
-            generation: session.rank.1,
-            notices,
-            observed: match session.path {
-                Path::Direct(endpoint) => endpoint,
-                Path::Overlay(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
-            },
-            ipv4: self.ipv4,
-        };
-        self.send_at(slot, &Control::Welcome(welcome).emit(), cx);
-    }
-
-    fn make_current(&mut self, slot: Slot, cx: &mut Context<'_>) {
-        let Some(session) = self.table.session_mut(slot) else { return };
-        let (instance, peer) = (session.instance, session.peer.id);
-        session.stage = Stage::Current;
-        if let Some(for_lane) = session.for_lane() {
-            let session = Box::new(for_lane);
-            cx.effects.push(Effect::Delta(Delta::AddSession { slot, session }));
-        }
-        let former = self.table.set_current(instance, peer, slot);
-        if let Some(former) = former.and_then(|former| self.table.session_mut(former)) {
-            former.stage = Stage::Retiring { until: cx.now.instant + RETIRE_AFTER };
-        }
-        former.into_iter().for_each(|former| self.plan(former));
-        self.counters.sessions_up += 1;
-        cx.effects.push(Effect::Up { instance, peer, slot, former });
-        // Whoever else was dialling the same node has what it wanted.
-        if let Some(dial) = self.table.dialling(instance, peer) {
-            self.timers.cancel(dial);
-            self.table.remove(dial);
-        }
-    }
-
-    /// Does everything that is due for a session.
-    fn run_session(&mut self, slot: Slot, cx: &mut Context<'_>) {
-        let now = cx.now.instant;
-        self.run_lingering_handshake(slot, cx);
-        let Some(session) = self.table.session_mut(slot) else { return };
-        match session.stage {
-            Stage::Greeting { again_at } if again_at <= now => {
-                session.stage = Stage::Greeting { again_at: now + GREETING_PAUSE };
-                self.greet(slot, cx);
-            }
-            Stage::Contending { until } => {
-                let (instance, peer, since) = (session.instance, session.peer.id, session.since);
-                let holder = self.table.current(instance, peer);
-                let holder = holder.and_then(|slot| self.table.session(slot));
-                if holder.is_some_and(|holder| holder.liveness.heard_at() > since) {
-                    self.send_at(slot, &Control::Close(CloseReason::IdInUse).emit(), cx);
-                    return self.end(slot, Some(CloseReason::IdInUse), cx);
-                } else if until <= now || holder.is_none() {
-                    self.make_current(slot, cx);
-                }
-            }
-            Stage::Retiring { until } if until <= now => return self.end(slot, None, cx),
-            _ => {}
-        }
-        let Some(session) = self.table.session_mut(slot) else { return };
-        if !matches!(session.stage, Stage::Retiring { .. }) {
-            loop {
-                let Some(session) = self.table.session_mut(slot) else { return };
-                match session.liveness.poll(now) {
-                    Due::Wait(_) => break,
-                    Due::Ping(nonce) => {
-                        let ping = Control::Ping(nonce).emit();
-                        self.send_at(slot, &ping, cx);
-                    }
-                    Due::Dead => {
-                        self.counters.sessions_dead += 1;
-                        return self.end(slot, None, cx);
-                    }
-                }
-            }
-            self.run_keys(slot, cx);
-        }
-        self.plan(slot);
-    }
-
-    /// Repeats lost handshake flights until the first frame opened; hears of a late refusal.
-    fn run_lingering_handshake(&mut self, slot: Slot, cx: &mut Context<'_>) {
-        let now = cx.now.instant;
-        let Some(session) = self.table.session_mut(slot) else { return };
-        let (instance, path) = (session.instance, session.path);
-        let Some(handshake) = &mut session.handshake else { return };
-        while let Some(bytes) = handshake.poll_transmit(now) {
-            cx.effects.push(Effect::Transmit { instance, path, bytes });
-        }
-        match handshake.poll_outcome(now) {
-            Some(Outcome::Refused { why, by }) => {
-                cx.effects.push(Effect::Refused { instance, path, why, by });
-                self.end(slot, Some(CloseReason::Refused), cx);
-            }
-            Some(Outcome::TimedOut) => self.end(slot, None, cx),
-            Some(Outcome::Established(_)) | None => {}
-        }
-    }
-
-    /// Next epoch, new handshake, end of the certificate.
-    fn run_keys(&mut self, slot: Slot, cx: &mut Context<'_>) {
-        let now = cx.now.instant;
-        let Some(session) = self.table.session_mut(slot) else { return };
-        let (instance, peer, path) = (session.instance, session.peer.id, session.path);
-        let expired = session.peer.not_after.is_some_and(|end| end < cx.now.unix);
-        if session.epoch_at <= now {
-            let goes_on = session.next_epoch(now);
-            cx.effects.push(Effect::Delta(Delta::Epoch { slot }));
-            if !goes_on {
-                session.rekey_at = now;
-            }
-            if expired {
-                self.rejudge(cx);
-                return;
-            }
-        }
-        let Some(session) = self.table.session_mut(slot) else { return };
-        if session.rekey_at <= now {
-            session.rekey_at = now + cx.rng.jitter(Duration::from_secs(60), 0.5);
-            if self.table.dialling(instance, peer).is_none() {
-                self.begin_dial(instance, Some(peer), vec![path], Reason::Rekey, cx);
-            }
-        }
-    }
-
-    fn send_at(&mut self, slot: Slot, message: &[u8], cx: &mut Context<'_>) {
-        if let Some(path) = self.table.session(slot).map(|session| session.path) {
-            self.transmit_control(slot, path, message, cx);
-        }
-    }
-
-    fn transmit_control(
-        &mut self,
-        slot: Slot,
-        path: Path,
-        message: &[u8],
-        cx: &mut Context<'_>,
-    ) {
-        let Some(session) = self.table.session_mut(slot) else { return };
-        if let Ok(bytes) = session.seal(message) {
-            let instance = session.instance;
-            cx.effects.push(Effect::Transmit { instance, path, bytes });
-        }
-    }
-
-    fn plan(&mut self, slot: Slot) {
-        if let Some(session) = self.table.session(slot) {
-            self.timers.set(slot, session.deadline());
-        }
-    }
-
-    /// Forgets a session.
-    fn end(&mut self, slot: Slot, reason: Option<CloseReason>, cx: &mut Context<'_>) {
-        self.timers.cancel(slot);
-        let Some(State::Session(session)) = self.table.remove(slot) else { return };
-        let (instance, peer, path) = (session.instance, session.peer.id, session.path);
-        cx.effects.push(Effect::Delta(Delta::RemoveSession { slot }));
-        match session.stage {
-            Stage::Current => {
-                cx.effects.push(Effect::Down { instance, peer, slot, path, reason });
-            }
-            Stage::Greeting { .. } => {
-                let (target, paths) = (Some(peer), vec![path]);
-                cx.effects.push(Effect::DialFailed { instance, target, paths });
-            }
-            Stage::Contending { .. } | Stage::Retiring { .. } => {}
-        }
-    }
-}
-

@@ -199,10 +199,6 @@ impl Session {
             Stage::Current => Instant::FAR_FUTURE,
         };
         let handshake = self.handshake.as_ref().map_or(Instant::FAR_FUTURE, |h| h.deadline());
-        stage
-            .min(handshake)
-            .min(self.liveness.deadline())
-            .min(self.epoch_at)
-            .min(self.rekey_at)
+        stage.min(handshake).min(self.liveness.deadline()).min(self.epoch_at).min(self.rekey_at)
     }
 }

@@ -6,16 +6,15 @@
 //! always call it later.
 
 use crate::NodeId;
-use crate::dht::{Key, Record};
 use crate::lane::Delta;
 use crate::overlay::Instance;
 use crate::overlay::shortcut::ShortcutPolicy;
 use crate::path::Path;
-use crate::session::suite::Suite;
+use crate::session::suite::{Failure, Suite};
 use crate::time::Instant;
 use crate::vpn;
-use pki::{GroupSecret, Refusal};
-use std::net::{Ipv4Addr, SocketAddr};
+use pki::GroupSecret;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Names a command, chosen by the driver; the answer repeats it.
@@ -23,16 +22,14 @@ use std::time::Duration;
 pub struct Ticket(pub u64);
 
 /// Everything a node is made from.
-#[derive(Debug)]
 pub struct Config {
     /// The overlays it takes part in; one today, a public one below a private one later.
     pub overlays: Vec<OverlayConfig>,
-    /// The virtual network over overlay 0; a bootstrap node has none.
+    /// The virtual network over the first overlay; a bootstrap node has none.
     pub vpn: Option<vpn::Config>,
 }
 
 /// One overlay of a node.
-#[derive(Debug)]
 pub struct OverlayConfig {
     /// Identity and trust: who we are, and whom we accept.
     pub suite: Box<dyn Suite>,
@@ -98,18 +95,6 @@ pub enum Answer {
         /// Path class of the link to the peer, if there is one; else it went through the overlay.
         path: &'static str,
     },
-    /// Valid values found, and whether more than half of the owners answered.
-    Values {
-        /// The records, each verified.
-        records: Vec<Record>,
-        /// Whether an absence can be believed.
-        conclusive: bool,
-    },
-    /// The value is stored by a majority.
-    Stored {
-        /// Under this key.
-        key: Key,
-    },
     /// The ring as walked.
     Crawl(crate::overlay::crawl::Report),
     /// It did not work; the text says why and what to do.
@@ -148,10 +133,10 @@ pub enum Event {
     },
     /// A peer was refused, by us or by it.
     Refused {
-        /// The endpoint or ID.
-        peer: String,
+        /// By which path it came.
+        path: Path,
         /// The reason, which says what to do.
-        refusal: Refusal,
+        why: Failure,
         /// Whether we refused (else the peer did).
         by_us: bool,
     },
@@ -162,8 +147,6 @@ pub enum Event {
     },
     /// Another live node holds our ID: this node must stop.
     IdInUse,
-    /// The virtual IPv4 address is ours.
-    Leased(Ipv4Addr),
-    /// The virtual network cannot go on as configured; the text says what to do.
-    Vpn(String),
+    /// Something in the virtual network.
+    Vpn(vpn::Event),
 }

@@ -5,6 +5,7 @@
 //! `reconsider` is the one place that derives everything from the set of linked peers and what they told.
 
 use super::near::{self, KEPT_PER_SIDE};
+use super::route::{self, Decision};
 use super::{Context, Effect, Overlay, PEERS_MAX, STABILISE_FIRST, STABILISE_LAST, Timer};
 use crate::NodeId;
 use crate::ring::Side;
@@ -130,8 +131,15 @@ impl Requests {
 impl Overlay {
     /// A direct link to this peer is up.
     pub fn handle_linked(&mut self, peer: NodeId, endpoint: SocketAddr, cx: &mut Context<'_>) {
-        if self.leaving || peer == self.me || self.peers.contains_key(&peer) {
+        if self.leaving || peer == self.me {
             return;
+        }
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.endpoint = endpoint;
+            if let Some(more) = self.requests.dialling.remove(&peer) {
+                entry.purposes.0 |= more.0;
+            }
+            return self.reconsider(cx);
         }
         if self.peers.len() >= PEERS_MAX {
             cx.effects.push(Effect::Close { peer, reason: CloseReason::Unneeded });
@@ -537,8 +545,10 @@ fn route_start(
 ) -> Option<NodeId> {
     let peers: Vec<NodeId> = overlay.peers.keys().copied().collect();
     let message = overlay.message(mode, Protocol::ConnectRequest, destination, via, &[]);
-    match super::route::decide(overlay.me, &peers, None, &message) {
-        super::Decision::Forward(peer) | super::Decision::DeliverAndCross(peer) => Some(peer),
-        super::Decision::Deliver | super::Decision::Drop => None,
+    match route::decide(overlay.me, &peers, None, &message) {
+        Decision::Forward(peer) | Decision::Cross(peer) | Decision::DeliverAndCross(peer) => {
+            Some(peer)
+        }
+        Decision::Deliver | Decision::Drop => None,
     }
 }

@@ -360,6 +360,7 @@ impl Overlay {
         match route::decide(self.me, &peers, from, &message) {
             Decision::Deliver => self.deliver(message, cx),
             Decision::Forward(peer) => self.forward(peer, message, cx),
+            Decision::Cross(peer) => self.forward(peer, Routed { crossed: true, ..message }, cx),
             Decision::DeliverAndCross(peer) => {
                 self.forward(peer, Routed { crossed: true, ..message }, cx);
                 self.deliver(message, cx);

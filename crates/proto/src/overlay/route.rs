@@ -1,8 +1,9 @@
 //! Where a routed message goes next: pure functions of the linked peers (paper section 3).
 //!
-//! Greedy and exact routing come strictly nearer to the destination with every hop, by the order of
-//! [`ring::nearer`]; directional routing comes strictly nearer on its side; so none of them loops. An
-//! annealing message takes one step to the other side of its destination and is greedy before and after.
+//! Greedy routing comes strictly nearer to the destination with every hop, by the order of
+//! [`ring::nearer`]; directional routing comes strictly nearer on its side; so neither loops. Exact and
+//! annealing messages may take one step away from the goal, never back where they came from, which finds
+//! the way round links that are missing; before and after it they are greedy.
 
 use crate::NodeId;
 use crate::ring::{self, Arc, Side};
@@ -16,6 +17,8 @@ pub enum Decision {
     Deliver,
     /// It goes to this linked peer.
     Forward(NodeId),
+    /// It goes to this linked peer though that is further away, which it may do once.
+    Cross(NodeId),
     /// It ends here, and a copy that crossed goes to this linked peer on the other side.
     DeliverAndCross(NodeId),
     /// Nobody nearer is known and it must not end here.
@@ -50,7 +53,12 @@ pub fn decide(
         .filter(|&p| ring::nearer(destination, p, me) == Ordering::Less);
     match message.mode {
         Mode::Exact if destination == me => Decision::Deliver,
-        Mode::Exact => better.map_or(Decision::Drop, Decision::Forward),
+        Mode::Exact => match better.filter(|&p| Some(p) != from) {
+            Some(p) => Decision::Forward(p),
+            None if message.crossed => Decision::Drop,
+            None => nearest(destination, candidates().filter(|&p| Some(p) != from))
+                .map_or(Decision::Drop, Decision::Cross),
+        },
         Mode::Greedy => better.map_or(Decision::Deliver, Decision::Forward),
         Mode::Annealing => {
             let other_side = side_of(destination, me).opposite();
@@ -118,7 +126,9 @@ mod tests {
     fn nb_02_exact_is_never_delivered_to_another_node() {
         let peers = [id(10), id(30)];
         let absent = message(Mode::Exact, 1, 21);
-        assert_eq!(decide(id(20), &peers, None, &absent), Decision::Drop);
+        assert_eq!(decide(id(20), &peers, Some(id(10)), &absent), Decision::Cross(id(30)));
+        let crossed = Routed { crossed: true, ..absent };
+        assert_eq!(decide(id(30), &[id(20), id(40)], Some(id(20)), &crossed), Decision::Drop);
         assert_eq!(decide(id(20), &peers, None, &message(Mode::Exact, 1, 20)), Decision::Deliver);
     }
 

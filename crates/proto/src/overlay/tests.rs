@@ -168,12 +168,15 @@ impl Ring {
         let links: BTreeMap<NodeId, Vec<NodeId>> =
             self.nodes.iter().map(|(&id, n)| (id, n.peers.keys().copied().collect())).collect();
         let routed = |source: NodeId, destination: NodeId| {
-            let message =
+            let mut message =
                 self.nodes[&source].message(Mode::Exact, Protocol::Ping, destination, None, &[]);
-            let mut at = source;
+            let (mut at, mut from) = (source, None);
             for _ in 0..message.hop_limit {
-                match links.get(&at).map(|peers| route::decide(at, peers, None, &message)) {
-                    Some(Decision::Forward(next)) => at = next,
+                match links.get(&at).map(|peers| route::decide(at, peers, from, &message)) {
+                    Some(Decision::Forward(next)) => (at, from) = (next, Some(at)),
+                    Some(Decision::Cross(next)) => {
+                        (at, from, message.crossed) = (next, Some(at), true);
+                    }
                     Some(Decision::Deliver) => return at == destination,
                     _ => return false,
                 }

@@ -13,6 +13,7 @@ use crate::wire::probe::{Invite, NONCE_LEN, Probe, ProbeReply, REPLY_TAG_LEN, en
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{hkdf, hmac};
+use pki::GroupSecret;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// The gate of a group; `secret` is derived from one generation of the group secret.
+    /// The gate of whoever knows `secret`.
     pub fn new(secret: &[u8; 32]) -> Self {
         let prk = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, secret);
         let derive = |label: &[u8]| {
@@ -44,6 +45,11 @@ impl Gate {
             hello: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"warren gate hello")),
             reply: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"warren gate reply")),
         }
+    }
+
+    /// The gate of one generation of a group's secret.
+    pub fn group(secret: &GroupSecret) -> Self {
+        Gate::new(&secret.derive(b"warren gate"))
     }
 
     /// The gate of the public overlay, which keeps nobody out.
@@ -184,7 +190,8 @@ mod tests {
     use crate::session::Index;
 
     fn gates() -> Vec<Arc<Gate>> {
-        [[1; 32], [2; 32]].iter().map(|secret| Arc::new(Gate::new(secret))).collect()
+        let secret = |generation| GroupSecret { generation, key: [1; 32] };
+        [2, 1].map(|generation| Arc::new(Gate::group(&secret(generation)))).to_vec()
     }
 
     fn probe() -> Probe {

@@ -137,6 +137,11 @@ impl Sender {
         self.epoch
     }
 
+    /// Secret and epoch for the sender of another lane of the same session, made once per lane.
+    pub fn chain(&self) -> (ChainSecret, Epoch) {
+        (self.secret.clone(), self.epoch)
+    }
+
     /// Frames sealed in this epoch; at [`EPOCH_FRAMES_MAX`] it is time for the next.
     pub fn frames_in_epoch(&self) -> u64 {
         self.counter
@@ -154,12 +159,15 @@ impl Sender {
     /// Appends the frame with the plaintext `parts`, one after another, to `out`.
     pub fn seal(&mut self, out: &mut Vec<u8>, parts: &[&[u8]]) -> Result<(), SealError> {
         let start = out.len();
-        out.resize(start + OVERHEAD + length(parts), 0);
-        let sealed = self.seal_into(&mut out[start..], parts);
+        out.reserve(OVERHEAD + length(parts));
+        out.extend_from_slice(&[0; HEADER_LEN]);
+        parts.iter().for_each(|part| out.extend_from_slice(part));
+        out.extend_from_slice(&[0; TAG_LEN]);
+        let sealed = self.seal_in_place(&mut out[start..]);
         if sealed.is_err() {
             out.truncate(start);
         }
-        sealed.map(|_| ())
+        sealed
     }
 
     /// Writes the frame with the plaintext `parts` to the front of `out` and returns its length.
@@ -258,6 +266,11 @@ impl Receiver {
     /// The newest epoch from which a frame was opened.
     pub fn epoch(&self) -> Epoch {
         self.current.epoch
+    }
+
+    /// Secret and epoch for the receiver of another lane of the same session.
+    pub fn chain(&self) -> (ChainSecret, Epoch) {
+        (self.current.secret.clone(), self.current.epoch)
     }
 
     /// Decrypts `datagram`, of which `header` was parsed, in place and returns its plaintext.

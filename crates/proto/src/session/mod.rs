@@ -2,13 +2,29 @@
 //!
 //! One kind of session serves overlay links and VPN traffic alike: a TLS 1.3 handshake in datagram flights,
 //! then frames sealed with keys of the TLS exporter. A session is apart from its path ([`crate::path`]).
+//!
+//! In the order in which a session comes to be:
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`gate`] | does the sender have the group secret |
+//! | [`token`] | does it receive at the address it sends from |
+//! | [`admission`] | so, does its first datagram deserve work |
+//! | [`handshake`] | how do the messages get across, in time or not at all |
+//! | [`suite`] | what is asked of cryptography |
+//! | [`tls`], [`null`] | who answers: rustls, or a stand-in for simulations |
+//! | [`keys`] | which key seals and opens a frame |
+//! | [`window`] | was this frame here before |
+//! | [`aead`] | what is done to the bytes |
 
+pub mod admission;
 pub mod aead;
 pub mod gate;
 pub mod handshake;
 pub mod keys;
 pub mod null;
 pub mod suite;
+pub mod tls;
 pub mod token;
 pub mod window;
 
@@ -25,10 +41,16 @@ impl Index {
     /// Most sessions that one node can hold.
     pub const SLOTS_MAX: usize = 1 << 20;
 
-    /// Composes an index; `slot` must be below [`Index::SLOTS_MAX`].
+    /// Composes an index; `slot` must be below [`Index::SLOTS_MAX`]. A salt of zero counts as one, so that no
+    /// index is zero.
     pub fn new(slot: usize, lane: LaneId, salt: u8) -> Self {
         debug_assert!(slot < Self::SLOTS_MAX);
-        Index(u32::from(salt) << 24 | u32::from(lane.get()) << 20 | slot as u32)
+        Index(u32::from(salt.max(1)) << 24 | u32::from(lane.get()) << 20 | slot as u32)
+    }
+
+    /// The lane that receives for it; none if no node would have chosen this index.
+    pub fn lane(self) -> Option<LaneId> {
+        LaneId::new((self.0 >> 20 & 0xf) as u8)
     }
 
     /// The place in the session table.
@@ -69,3 +91,21 @@ impl LaneId {
 /// How often the key chain of one direction was ratcheted since the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_names_slot_and_lane_and_is_never_zero() {
+        let last = LaneId::new(LaneId::COUNT as u8 - 1).expect("the last lane");
+        for (slot, lane, salt) in
+            [(0, LaneId::CONTROL, 0), (Index::SLOTS_MAX - 1, last, 255), (7, LaneId::FIRST_DATA, 3)]
+        {
+            let index = Index::new(slot, lane, salt);
+            assert_eq!((index.slot(), index.lane()), (slot, Some(lane)));
+            assert_ne!(index.0, 0);
+        }
+        assert_eq!(Index(0x00f0_0000).lane(), None);
+    }
+}

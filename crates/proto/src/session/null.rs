@@ -24,12 +24,12 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// What the TLS suite sends with member certificates.
+    /// What the TLS suite sends with member certificates; its tests compare.
     pub const GROUP: Sizes =
-        Sizes { client_clear: 1_358, server_clear: 1_178, client_sealed: 654, server_sealed: 707 };
+        Sizes { client_clear: 1_382, server_clear: 1_178, client_sealed: 658, server_sealed: 698 };
     /// What the TLS suite sends with raw public keys.
     pub const PUBLIC: Sizes =
-        Sizes { client_clear: 1_353, server_clear: 1_178, client_sealed: 235, server_sealed: 285 };
+        Sizes { client_clear: 1_394, server_clear: 1_178, client_sealed: 234, server_sealed: 286 };
 
     fn get(self, side: Side, level: Level) -> usize {
         match (side, level) {

@@ -134,6 +134,22 @@ pub enum Place {
 }
 
 impl Local {
+    /// The IPv6 address of another node of the group.
+    pub fn ipv6_of(&self, id: NodeId) -> Ipv6Addr {
+        let mut octets = self.ipv6.octets();
+        octets[PREFIX6_BYTES..].copy_from_slice(&id.as_bytes()[..ID_BYTES]);
+        octets.into()
+    }
+
+    /// Whether `ip` is part of the virtual network: no endpoint of a node, or the network would be carried
+    /// by itself (checklist X23).
+    pub fn is_inside(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) => self.subnet.is_some_and(|subnet| subnet.contains(ip)),
+            IpAddr::V6(ip) => split(ip).0 == split(self.ipv6).0,
+        }
+    }
+
     /// Where `ip` stands.
     pub fn place(&self, ip: IpAddr) -> Place {
         match ip {

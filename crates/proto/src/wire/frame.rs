@@ -94,3 +94,37 @@ impl Header {
         b
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_emitted_parses_to_the_same(
+            lane in 0..LaneId::COUNT as u8, epoch in any::<u8>(),
+            receiver in any::<u32>(), counter in any::<u64>(),
+        ) {
+            let lane = LaneId::new(lane).expect("below the count");
+            let header = Header { lane, epoch: Epoch(epoch), receiver: Index(receiver), counter };
+            let mut datagram = header.emit().to_vec();
+            prop_assert_eq!(Kind::of(&datagram), Some(Kind::Frame));
+            prop_assert_eq!(Header::parse(&datagram), Err(Malformed::Truncated));
+            datagram.resize(OVERHEAD, 0);
+            prop_assert_eq!(Header::parse(&datagram), Ok(header));
+        }
+
+        #[test]
+        fn hostile_bytes_are_refused_or_mean_what_they_say(
+            kind in 0x1fu8..0x22, lane in 0u8..12, reserved in 0u8..2,
+            rest in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let mut datagram = vec![kind, lane, 0, reserved];
+            datagram.extend(rest);
+            if let Ok(header) = Header::parse(&datagram) {
+                prop_assert_eq!(&header.emit()[..], &datagram[..HEADER_LEN]);
+            }
+        }
+    }
+}

@@ -133,7 +133,7 @@ impl Header {
 /// only, as Linux leaves it for hardware. Says whether there was one to complete.
 pub fn complete_checksum(packet: &mut [u8], header: &Header) -> bool {
     let Some(field) = checksum_field(packet, header) else { return false };
-    let sum = checksum::Sum::default().add(&packet[header.header_len..]).finish();
+    let sum = checksum::Sum::default().over(&packet[header.header_len..]).finish();
     // UDP sends the other zero of ones' complement, as zero says "no checksum" (RFC 768).
     let sum = if sum == 0 && header.protocol == protocol::UDP { 0xffff } else { sum };
     packet[field..field + 2].copy_from_slice(&sum.to_be_bytes());

@@ -1,12 +1,16 @@
 use super::*;
 use crate::NodeId;
 use crate::rng::Rng;
+use crate::session::admission::{Silence, admit};
+use crate::session::gate::open_probe;
 use crate::session::keys::{Receiver, Sender};
 use crate::session::null::{NullSuite, Sizes};
 use crate::session::suite::Suite;
+use crate::session::token::TokenMint;
 use crate::session::{Epoch, LaneId};
 use crate::time::{Now, UnixTime};
 use crate::wire::frame;
+use crate::wire::probe::{Probe, ProbeReply};
 use pki::Refusal;
 
 pub(in crate::session) const CLIENT: Index = Index(0x0100_0011);
@@ -201,8 +205,8 @@ fn a_handshake_takes_two_two_and_one_datagrams_and_an_acknowledgement() {
     let mut pair = null_pair(Weather::default(), 1);
     pair.settle();
     println!("null suite: client {:?}, server {:?}", pair.sent[0], pair.sent[1]);
-    assert_eq!(pair.sent[0], [1200, 258, 688]);
-    assert_eq!(pair.sent[1], [1200, 741, 34]);
+    assert_eq!(pair.sent[0], [1200, 282, 692]);
+    assert_eq!(pair.sent[1], [1200, 732, 34]);
     pair.assert_frames_pass();
 }
 
@@ -239,7 +243,7 @@ fn an_overlay_path_takes_smaller_datagrams() {
     let server = null(2).server(None, now).expect("never expires");
     let mut pair = Pair::on(Path::Overlay(id(2)), client, server, Weather::default(), 1);
     pair.settle();
-    assert_eq!(pair.sent[0], [1100, 358, 688]);
+    assert_eq!(pair.sent[0], [1100, 382, 692]);
     pair.assert_frames_pass();
 }
 
@@ -299,6 +303,45 @@ fn nothing_is_answered_before_token_and_gate_are_proven() {
     }
     for end in 0..hello.len() {
         assert!(judge(&hello[..end], &pair.path, &gates).is_err(), "cut to {end}");
+    }
+}
+
+#[test]
+fn a_node_never_sends_more_than_it_got_before_the_path_is_proven() {
+    for seed in 0..20 {
+        let mut rng = Rng::new([seed; 32]);
+        let now = Instant::ZERO;
+        let mut mint = TokenMint::new(&mut rng, now);
+        let gates = [Arc::new(Gate::new(&[4; 32])), Arc::new(Gate::public())];
+        let mut pair = null_pair(Weather::default(), seed);
+        let client = pair.ends[0].as_mut().expect("the client is there");
+        let probe = Probe { dialler: CLIENT, id: id(1), target: None };
+        let mut seen = vec![client.poll_transmit(pair.now).expect("it speaks first")];
+        seen.extend(gates.iter().map(|gate| gate.seal_probe(&probe, rng.bytes())));
+        for _ in 0..300 {
+            let mut datagram = seen[rng.below(seen.len())].clone();
+            for _ in 0..rng.below(3) {
+                let at = rng.below(datagram.len());
+                datagram[at] ^= 1 << rng.below(8);
+            }
+            datagram.truncate(1 + rng.below(3 * datagram.len()));
+            // Each from another forged address: what a token was minted for never comes back.
+            let source = ([10, 0, rng.below(256) as u8, rng.below(256) as u8], 7415);
+            let path = Path::Direct(source.into());
+            let answer = match frame::Kind::of(&datagram) {
+                Some(frame::Kind::Probe) => open_probe(&gates, &datagram).map_or(0, |opened| {
+                    let dialler = opened.message.dialler;
+                    let token = mint.mint(&path, dialler, now);
+                    let reply = ProbeReply { dialler, token };
+                    gates[opened.gate].seal_reply(&reply, &opened.nonce).len()
+                }),
+                _ => {
+                    assert!(admit(&datagram, &path, &mut mint, &gates, now).is_err());
+                    0
+                }
+            };
+            assert!(answer <= datagram.len(), "seed {seed}");
+        }
     }
 }
 

@@ -83,7 +83,7 @@ impl Answer {
         head[9] = protocol::ICMP;
         head[12..16].copy_from_slice(&from.octets());
         head[16..20].copy_from_slice(&to.octets());
-        let sum = Sum::default().add(head).finish();
+        let sum = Sum::default().over(head).finish();
         head[10..12].copy_from_slice(&sum.to_be_bytes());
         self.checksum(IPV4_HEADER_LEN, Sum::default());
     }
@@ -113,7 +113,7 @@ impl Answer {
     }
 
     fn checksum(&mut self, at: usize, sum: Sum) {
-        let sum = sum.add(&self.bytes[at..self.len]).finish();
+        let sum = sum.over(&self.bytes[at..self.len]).finish();
         self.bytes[at + 2..at + 4].copy_from_slice(&sum.to_be_bytes());
     }
 }

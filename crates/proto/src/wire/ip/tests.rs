@@ -12,7 +12,7 @@ pub(crate) fn udp(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Vec<u8
             head[2..4].copy_from_slice(&((IPV4_HEADER_LEN + len) as u16).to_be_bytes());
             head.extend(from.octets());
             head.extend(to.octets());
-            let sum = Sum::default().add(&head).finish();
+            let sum = Sum::default().over(&head).finish();
             head[10..12].copy_from_slice(&sum.to_be_bytes());
             head
         }
@@ -31,7 +31,7 @@ pub(crate) fn udp(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Vec<u8
     packet.extend([0, 0]);
     packet.extend(payload);
     let header = Header::parse_packet(&packet).expect("a packet just made");
-    let sum = pseudo_sum(&packet, &header).add(&packet[at..]).finish();
+    let sum = pseudo_sum(&packet, &header).over(&packet[at..]).finish();
     packet[at + 6..at + 8].copy_from_slice(&sum.to_be_bytes());
     packet
 }
@@ -55,10 +55,10 @@ fn checksums_are_right(packet: &[u8]) -> bool {
     let payload = &packet[header.header_len..];
     match header.protocol {
         protocol::ICMP => {
-            Sum::default().add(&packet[..header.header_len]).finish() == 0
-                && Sum::default().add(payload).finish() == 0
+            Sum::default().over(&packet[..header.header_len]).finish() == 0
+                && Sum::default().over(payload).finish() == 0
         }
-        _ => pseudo_sum(packet, &header).add(payload).finish() == 0,
+        _ => pseudo_sum(packet, &header).over(payload).finish() == 0,
     }
 }
 

@@ -1,0 +1,220 @@
+//! The node: all machines of one participant, wired together.
+//!
+//! `Node` decides nothing itself. It hands each input to the machine it concerns, carries the effects of one
+//! machine to the next until all are quiet, and collects what the driver shall do.
+//!
+//! ```text
+//! datagram -> Links -> Overlay -> Dht -> Vpn
+//!    ^          |         |        |      |
+//!    +----------+---------+--------+------+--> Output
+//! ```
+
+pub mod api;
+mod command;
+mod endpoints;
+mod settle;
+mod status;
+
+use crate::NodeId;
+use crate::lane::Report;
+use crate::link::{self, Links};
+use crate::overlay::{self, Instance, Overlay};
+use crate::path::Path;
+use crate::rng::Rng;
+use crate::session::gate::Gate;
+use crate::time::{Instant, Now};
+use crate::vpn::{self, Vpn};
+use api::{Config, Event, Output};
+use command::Questions;
+use endpoints::Endpoints;
+pub use status::{Counters, PeerStatus, Status};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+/// One participant. See [`api`] for the contract with its driver.
+#[derive(Debug)]
+pub struct Node {
+    started: Instant,
+    rng: Rng,
+    links: Links,
+    overlays: Vec<Overlay>,
+    endpoints: Endpoints,
+    questions: Questions,
+    vpn: Option<Vpn>,
+    effects: Effects,
+    outputs: VecDeque<Output>,
+}
+
+/// Effects that wait to be carried to the next machine.
+#[derive(Debug, Default)]
+struct Effects {
+    links: VecDeque<link::Effect>,
+    overlays: VecDeque<(Instance, overlay::Effect)>,
+}
+
+impl Node {
+    /// A node that starts to dial at its first [`Node::handle_timeout`], which is due at once.
+    pub fn new(config: Config, seed: [u8; 32], now: Now) -> Result<Node, vpn::ConfigError> {
+        let mut rng = Rng::new(seed);
+        let mut ends = Vec::new();
+        let mut overlays = Vec::new();
+        for overlay in config.overlays {
+            let me = overlay.suite.node_id();
+            let gate = |secret: &pki::GroupSecret| Gate::new(&secret.derive(b"warren gate"));
+            ends.push((overlay.suite, overlay.secrets.iter().map(gate).collect()));
+            let (policy, known) = (overlay.shortcuts, &overlay.known);
+            overlays.push(Overlay::new(me, policy, overlay.bootstrap, known, now.instant));
+        }
+        let links = Links::new(ends, &mut rng, now.instant);
+        let own_rng = Rng::new(rng.bytes());
+        let vpn = config.vpn.map(|config| Vpn::new(config, own_rng)).transpose()?;
+        let mut node = Node {
+            started: now.instant,
+            rng,
+            links,
+            overlays,
+            endpoints: Endpoints::default(),
+            questions: Questions::default(),
+            vpn,
+            effects: Effects::default(),
+            outputs: VecDeque::new(),
+        };
+        node.settle(now);
+        Ok(node)
+    }
+
+    /// A datagram came that the lane did not know: a probe, a handshake or a control frame.
+    pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &mut [u8], now: Now) {
+        let path = Path::Direct(from);
+        self.with_links(now, |links, cx| links.handle_datagram(path, None, bytes, cx));
+        self.settle(now);
+    }
+
+    /// The lane has no session for this packet from the device, whose checksum is complete.
+    pub fn handle_unrouted(&mut self, packet: &[u8], now: Now) {
+        self.with_vpn(|vpn| vpn.handle_unrouted(packet, now.instant));
+        self.settle(now);
+    }
+
+    /// The lane opened this packet, its checksum complete, and does not know whether its source is `peer`'s.
+    pub fn handle_unproven(&mut self, peer: NodeId, packet: &[u8], now: Now) {
+        self.with_vpn(|vpn| vpn.handle_unproven(peer, packet, now.instant));
+        self.settle(now);
+    }
+
+    /// The lane sealed this frame for a session that runs through the overlay.
+    pub fn handle_outgoing_frame(&mut self, path: Path, frame: Vec<u8>, now: Now) {
+        let bytes = frame;
+        self.effects.links.push_back(link::Effect::Transmit { instance: Instance(0), path, bytes });
+        self.settle(now);
+    }
+
+    /// What a lane counted since its last report, with who was heard.
+    pub fn handle_report(&mut self, report: &Report, now: Now) {
+        for session in &report.sessions {
+            let (slot, tally) = (session.slot, &session.tally);
+            self.with_links(now, |links, cx| {
+                links.handle_activity(slot, tally.last_heard, tally.last_sent, cx);
+                links.handle_frames_sealed(slot, session.frames_in_epoch, cx);
+                if let Some(path) = tally.roamed {
+                    links.handle_roamed(slot, path, cx);
+                }
+            });
+        }
+        self.with_vpn(|vpn| vpn.handle_report(report, now.instant));
+        self.settle(now);
+    }
+
+    /// ICMP says that nobody listens at this endpoint.
+    pub fn handle_unreachable(&mut self, to: SocketAddr, now: Now) {
+        self.with_links(now, |links, cx| links.handle_unreachable(to, cx));
+        self.settle(now);
+    }
+
+    /// The endpoints of this host on its networks, as they are now.
+    pub fn handle_endpoints(&mut self, local: Vec<SocketAddr>, now: Now) {
+        self.endpoints.set_local(local);
+        self.offer_endpoints();
+        self.settle(now);
+    }
+
+    /// The time has come that the last [`Output::Wait`] named.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.with_links(now, |links, cx| links.handle_timeout(cx));
+        for n in 0..self.overlays.len() {
+            self.with_overlay(Instance(n as u8), now, |overlay, cx| overlay.handle_timeout(cx));
+        }
+        self.run_questions(now);
+        self.with_vpn(|vpn| vpn.handle_timeout(now.instant));
+        self.settle(now);
+    }
+
+    /// The next thing to do; [`Output::Wait`] when there is nothing more.
+    pub fn poll(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| Output::Wait(self.deadline()))
+    }
+
+    /// The node's ID in its first overlay.
+    pub fn id(&self) -> NodeId {
+        self.overlays[0].me()
+    }
+
+    /// One of its overlays, to look at.
+    pub fn overlay(&self, instance: Instance) -> &Overlay {
+        &self.overlays[instance.0 as usize]
+    }
+
+    /// Its links, to look at.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// Its virtual network, to look at.
+    pub fn vpn(&self) -> Option<&Vpn> {
+        self.vpn.as_ref()
+    }
+
+    fn deadline(&self) -> Instant {
+        self.overlays
+            .iter()
+            .filter_map(Overlay::deadline)
+            .chain(self.links.deadline())
+            .chain(self.questions.deadline())
+            .chain(self.vpn.as_ref().and_then(Vpn::deadline))
+            .min()
+            .unwrap_or(Instant::FAR_FUTURE)
+    }
+
+    fn with_links(&mut self, now: Now, f: impl FnOnce(&mut Links, &mut link::Context<'_>)) {
+        let mut effects = Vec::new();
+        f(&mut self.links, &mut link::Context { now, rng: &mut self.rng, effects: &mut effects });
+        self.effects.links.extend(effects);
+    }
+
+    fn with_overlay(
+        &mut self,
+        instance: Instance,
+        now: Now,
+        f: impl FnOnce(&mut Overlay, &mut overlay::Context<'_>),
+    ) {
+        let mut effects = Vec::new();
+        f(
+            &mut self.overlays[instance.0 as usize],
+            &mut overlay::Context { now, rng: &mut self.rng, effects: &mut effects },
+        );
+        self.effects.overlays.extend(effects.into_iter().map(|effect| (instance, effect)));
+    }
+
+    fn with_vpn(&mut self, f: impl FnOnce(&mut Vpn)) {
+        if let Some(vpn) = &mut self.vpn {
+            f(vpn);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+#[cfg(test)]
+mod tests;

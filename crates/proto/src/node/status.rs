@@ -1,0 +1,96 @@
+//! What a node tells of itself: plain values for status output, metrics and tests.
+
+use super::Node;
+use crate::NodeId;
+use crate::link;
+use crate::overlay::{self, Instance};
+use crate::path::Path;
+use crate::time::Now;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The node as a whole.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Its ID.
+    pub id: NodeId,
+    /// Whether it has a place in the ring.
+    pub joined: bool,
+    /// Next node counter-clockwise.
+    pub left: Option<NodeId>,
+    /// Next node clockwise.
+    pub right: Option<NodeId>,
+    /// Estimated number of nodes.
+    pub size_estimate: f64,
+    /// Where it may be dialled: own addresses and those that peers see.
+    pub endpoints: Vec<SocketAddr>,
+}
+
+/// One current session.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// The peer.
+    pub id: NodeId,
+    /// User and group of its certificate.
+    pub member: Option<(String, String)>,
+    /// How it is reached.
+    pub path: Path,
+    /// Why the overlay keeps the link; empty if only the peer wants it or traffic alone uses it.
+    pub purposes: Vec<&'static str>,
+    /// Smoothed round-trip time.
+    pub rtt: Option<Duration>,
+    /// Age of the session with its present keys.
+    pub age: Duration,
+    /// Time since the last authentic frame.
+    pub silent: Duration,
+}
+
+/// Everything that is counted by the core.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// About datagrams and sessions.
+    pub links: link::Counters,
+    /// About routed messages.
+    pub overlay: overlay::Counters,
+}
+
+impl Node {
+    /// The node as a whole.
+    pub fn status(&self) -> Status {
+        let overlay = self.overlay(Instance(0));
+        let (left, right) = overlay.neighbours();
+        Status {
+            id: overlay.me(),
+            joined: overlay.is_joined(),
+            left,
+            right,
+            size_estimate: overlay.size_estimate(),
+            endpoints: self.endpoints.offered(),
+        }
+    }
+
+    /// Its current sessions.
+    pub fn peers(&self, now: Now) -> Vec<PeerStatus> {
+        let overlay = self.overlay(Instance(0));
+        let purposes = |id| {
+            overlay.peers().find(|(peer, _)| *peer == id).map(|(_, peer)| peer.purposes.names())
+        };
+        self.links
+            .sessions()
+            .map(|(_, session)| PeerStatus {
+                id: session.peer.id,
+                member: session.peer.member.as_ref().map(|m| (m.user.clone(), m.group.clone())),
+                path: session.path,
+                purposes: purposes(session.peer.id).unwrap_or_default(),
+                rtt: session.liveness.rtt(),
+                age: now.instant - session.since,
+                silent: now.instant - session.liveness.heard_at(),
+            })
+            .collect()
+    }
+
+    /// What the core counted.
+    pub fn counters(&self) -> Counters {
+        Counters { links: self.links.counters(), overlay: self.overlay(Instance(0)).counters() }
+    }
+}

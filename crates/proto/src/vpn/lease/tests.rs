@@ -1,0 +1,136 @@
+use super::*;
+use crate::rng::Rng;
+use crate::vpn::effect::Effects;
+
+/// A lease and what it needs, with the last claim at hand.
+struct Claimer {
+    lease: Lease,
+    rng: Rng,
+    effects: Effects,
+    now: Instant,
+}
+
+fn ip(n: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, n)
+}
+
+impl Claimer {
+    fn new(prefix: u8, policy: AddressPolicy) -> Self {
+        let subnet = Subnet::new(ip(0), prefix).expect("a good prefix");
+        let lease = Lease::new("lab".into(), NodeId::from_bytes([7; 20]), subnet, policy);
+        let (rng, effects) = (Rng::new([1; 32]), Effects::default());
+        let mut claimer = Claimer { lease, rng, effects, now: Instant::ZERO };
+        claimer.with(|lease, cx| lease.start(cx));
+        claimer
+    }
+
+    fn with(&mut self, act: impl FnOnce(&mut Lease, &mut Context<'_>)) {
+        let (rng, effects) = (&mut self.rng, &mut self.effects);
+        act(&mut self.lease, &mut Context { now: self.now, rng, effects });
+    }
+
+    /// The claim on its way.
+    fn claim(&self) -> (Op, Ipv4Addr) {
+        match self.lease.state {
+            State::Claiming { op, address } => (op, address),
+            ref other => panic!("{other:?}"),
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) -> Ipv4Addr {
+        let (op, address) = self.claim();
+        self.with(|lease, cx| assert!(lease.handle_answer(op, &answer, cx)));
+        address
+    }
+
+    /// Waits for the next try.
+    fn wait(&mut self) -> Duration {
+        let until = self.lease.deadline().expect("pausing");
+        let pause = until.saturating_since(self.now);
+        self.now = until;
+        self.with(|lease, cx| lease.handle_timeout(cx));
+        pause
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        let events = self.effects.queue.drain(..).filter_map(|effect| match effect {
+            Effect::Event(event) => Some(event),
+            _ => None,
+        });
+        events.collect()
+    }
+}
+
+#[test]
+fn ad_05_the_address_of_the_last_run_is_tried_first_and_then_others() {
+    let mut c = Claimer::new(24, AddressPolicy::Lease { preferred: Some(ip(77)) });
+    assert_eq!(c.answer(Answer::Taken), ip(77));
+    let other = c.answer(Answer::Created);
+    assert_ne!(other, ip(77));
+    assert_eq!(c.lease.address(), Some(other));
+    assert_eq!(c.events(), [Event::Leased(other)]);
+    assert_eq!(c.lease.deadline(), None, "the hash table renews");
+}
+
+#[test]
+fn an_address_that_no_node_can_have_is_not_preferred() {
+    let c = Claimer::new(24, AddressPolicy::Lease { preferred: Some(ip(1)) });
+    assert_ne!(c.claim().1, ip(1));
+}
+
+#[test]
+fn every_address_is_tried_once_before_the_subnet_counts_as_full() {
+    let mut c = Claimer::new(28, AddressPolicy::Lease { preferred: None });
+    let tried: BTreeSet<_> = (0..13).map(|_| c.answer(Answer::Taken)).collect();
+    assert_eq!(tried.len(), 13);
+    assert_eq!(c.events(), [Event::SubnetFull]);
+    assert!(c.wait() >= REFUSED_PAUSE.mul_f64(0.7));
+    let found = c.answer(Answer::Created);
+    assert_eq!(c.events(), [Event::Leased(found)]);
+}
+
+#[test]
+fn an_overlay_that_does_not_answer_is_asked_for_the_same_address_more_and_more_rarely() {
+    let mut c = Claimer::new(24, AddressPolicy::Lease { preferred: Some(ip(9)) });
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        assert_eq!(c.answer(Answer::Unavailable), ip(9));
+        pauses.push(c.wait());
+    }
+    assert!(pauses[0] < Duration::from_secs(2) && pauses[9] > Duration::from_secs(20));
+    assert!(pauses.iter().all(|&pause| pause < Duration::from_secs(40)));
+}
+
+#[test]
+fn unit_ad_04_a_static_address_that_is_taken_is_refused_and_told_once() {
+    let mut c = Claimer::new(24, AddressPolicy::Static(ip(5)));
+    for _ in 0..3 {
+        assert_eq!(c.answer(Answer::Taken), ip(5));
+        assert_eq!(c.lease.address(), None);
+        c.wait();
+    }
+    assert_eq!(c.events(), [Event::Taken(ip(5))]);
+    c.answer(Answer::Created);
+    assert_eq!(c.lease.address(), Some(ip(5)));
+}
+
+#[test]
+fn a_pinned_address_is_ours_before_and_whatever_the_overlay_says() {
+    let mut c = Claimer::new(24, AddressPolicy::Pinned(ip(5)));
+    assert_eq!(c.lease.address(), Some(ip(5)));
+    c.answer(Answer::Taken);
+    assert_eq!(c.lease.address(), Some(ip(5)));
+    assert_eq!(c.events(), [Event::Contested(ip(5))]);
+}
+
+#[test]
+fn a_lease_lost_in_a_merge_is_replaced_by_another() {
+    let mut c = Claimer::new(24, AddressPolicy::Lease { preferred: Some(ip(5)) });
+    let (op, _) = c.claim();
+    c.answer(Answer::Created);
+    c.with(|lease, cx| lease.handle_lost(op, cx));
+    assert_eq!(c.lease.address(), None);
+    let other = c.answer(Answer::Created);
+    assert_ne!(other, ip(5));
+    assert_eq!(c.events(), [Event::Leased(ip(5)), Event::Lost(ip(5)), Event::Leased(other)]);
+}

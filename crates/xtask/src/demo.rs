@@ -1,0 +1,73 @@
+//! `make demo`: a whole network on this machine, shown at work.
+//!
+//! Builds the daemon, lays two networks joined by a router in namespaces, makes a group with the offline
+//! authority, starts two bootstrap nodes and five members, and then does what a user would: looks at the
+//! table, pings every pair, downloads a file, loses a node, and looks again. Ends with the status of its
+//! checks; at a terminal it first waits, so that one can look further.
+
+mod group;
+mod screen;
+mod show;
+
+use anyhow::{Context, Result, bail};
+use group::Group;
+use nix::sys::signal::{SigSet, Signal};
+use screen::Screen;
+use std::io::{IsTerminal, Read};
+use std::process::Command;
+use std::time::Instant;
+
+/// Runs the demo.
+pub fn run() -> Result<()> {
+    leave_on_signal()?;
+    build()?;
+    let began = Instant::now();
+    let mut screen = Screen::new();
+    screen.title("A group of two bootstrap nodes and five members, in namespaces of this machine");
+    let mut group = Group::start()?;
+    let mut failed = 0;
+    for step in [show::join, show::ping_every_pair, show::download, show::lose_a_node] {
+        if let Err(error) = step(&mut group, &mut screen) {
+            failed += 1;
+            screen.failed(&error);
+        }
+    }
+    screen.title(&format!("Done in {:.1} s", began.elapsed().as_secs_f64()));
+    if std::io::stdin().is_terminal() {
+        show::how_to_look_further(&group, &screen);
+        let _ = std::io::stdin().read(&mut [0]);
+    }
+    drop(group);
+    if failed > 0 {
+        bail!("{failed} of 4 steps of the demo failed: see above");
+    }
+    println!("4 of 4 steps passed");
+    Ok(())
+}
+
+fn build() -> Result<()> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--package", "warren-node"])
+        .status()
+        .context("cargo does not start")?;
+    if !built.success() {
+        bail!("the daemon does not build: see above");
+    }
+    Ok(())
+}
+
+/// Ctrl-C ends the demo; daemons die with it, and namespaces with them.
+fn leave_on_signal() -> Result<()> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block()?;
+    std::thread::spawn(move || {
+        if signals.wait().is_ok() {
+            eprintln!("\nstopped");
+            std::process::exit(130);
+        }
+    });
+    Ok(())
+}
