@@ -4,7 +4,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
@@ -45,11 +45,11 @@ impl Pair {
 }
 
 impl Node {
-    fn up(&self, blob: &PathBuf, options: &[&str]) -> Result<Daemon> {
+    fn up(&self, blob: &Path, options: &[&str]) -> Result<Daemon> {
         self.start("up", blob, options)
     }
 
-    fn start(&self, command: &str, blob: &PathBuf, options: &[&str]) -> Result<Daemon> {
+    fn start(&self, command: &str, blob: &Path, options: &[&str]) -> Result<Daemon> {
         let mut daemon = self.host.command(WARREN);
         daemon.args(self.member.start(command, blob)).args(options);
         let daemon = self.host.spawn(daemon)?;
@@ -146,6 +146,58 @@ fn ns_vn_02_nothing_leaves_in_clear() -> Result<()> {
 }
 
 #[test]
+fn ns_vn_01_a_packet_that_is_too_long_is_answered_at_once() -> Result<()> {
+    let pair = Pair::new()?;
+    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let _bob = pair.bob.up(&pair.blob, &[])?;
+    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    let ping = |len: usize, address: &str| {
+        let len = len.to_string();
+        let words = ["-c", "1", "-W", "1", "-M", "do", "-s", &len, address];
+        pair.bob.host.command("ping").args(words).output()
+    };
+    // 1,280 less 28 and 48 bytes of headers.
+    assert!(ping(1252, "10.42.0.2")?.status.success());
+    let refused = ping(1253, "10.42.0.2")?;
+    let text = [refused.stdout, refused.stderr].concat();
+    assert!(String::from_utf8_lossy(&text).contains("mtu"), "{}", String::from_utf8_lossy(&text));
+    let ipv6 = pair.alice.virtual_ipv6()?;
+    assert!(ping(1232, &ipv6)?.status.success());
+    Ok(())
+}
+
+#[test]
+fn ns_n6_members_that_share_only_ipv6_reach_each_other_by_both_versions() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.alice.host.ip("address flush dev eth0 scope global")?;
+    pair.bob.host.ip("address del 192.0.2.3/24 dev eth0")?;
+    pair.alice.host.ip("address add 2001:db8::2/64 dev eth0 nodad")?;
+    let blob = pair.group.blob(&["[2001:db8::2]:7415"]);
+    let _alice = pair.alice.up(&blob, &[])?;
+    let _bob = pair.bob.up(&blob, &[])?;
+    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    let ipv6 = pair.alice.virtual_ipv6()?;
+    eventually(PATIENCE, || pair.bob.pings(&ipv6))
+}
+
+#[test]
+fn ns_x23_no_link_runs_through_the_tunnel() -> Result<()> {
+    let pair = Pair::new()?;
+    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let blob = pair.group.blob(&["192.0.2.2:7415", "10.42.0.2:7415"]);
+    let _bob = pair.bob.up(&blob, &[])?;
+    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    let peers = pair.bob.ask(&["peers"])?;
+    let endpoint = peers[0]["endpoint"].as_str().unwrap_or_default();
+    assert!(!endpoint.starts_with("10.42."), "{peers}");
+    let status = pair.bob.ask(&["status"])?;
+    let offered = status["endpoints"].to_string();
+    assert!(offered.contains("192.0.2.3") && !offered.contains("10.42."), "{offered}");
+    assert!(!offered.contains("\"[fd"), "{offered}");
+    Ok(())
+}
+
+#[test]
 fn ns_jo_01_the_first_reply_comes_within_a_second_of_the_start() -> Result<()> {
     let pair = Pair::new()?;
     let _alice = pair.alice.up(&pair.blob, &[])?;
@@ -195,6 +247,8 @@ fn ns_op_01_the_commands_show_peer_path_and_ring() -> Result<()> {
     assert_eq!((&peers[0]["user"], &peers[0]["path"]), (&"alice".into(), &"direct".into()));
     let pong = pair.bob.ask(&["ping", &alice[..8]])?;
     assert_eq!((&pong["node_id"], &pong["path"]), (&alice.into(), &"direct".into()));
+    let by_address = pair.bob.ask(&["ping", "00000000"]);
+    assert!(by_address.is_err_and(|error| error.to_string().contains("see warren peers")));
     let crawl = pair.bob.ask(&["crawl"])?;
     assert_eq!((&crawl["consistent"], &crawl["complete"]), (&2.into(), &true.into()));
     Ok(())
