@@ -174,6 +174,21 @@ pub struct Counters {
     pub sessions_dead: u64,
 }
 
+/// How much of what is bounded is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Slots of the session table: sessions, handshakes and dials.
+    pub slots: usize,
+    /// Dials under way.
+    pub dials: usize,
+    /// Handshakes under way that strangers asked for.
+    pub half_open: usize,
+    /// Servers, in their handshake or in the session that it gave.
+    pub servers: usize,
+    /// Timers that are set.
+    pub timers: usize,
+}
+
 /// Our end of one overlay.
 struct End {
     suite: Box<dyn Suite>,
@@ -248,6 +263,17 @@ impl Links {
     /// What was counted.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// How much of what is bounded is in use.
+    pub fn footprint(&self) -> Footprint {
+        Footprint {
+            slots: self.table.len(),
+            dials: self.table.dials(),
+            half_open: self.admission.total(),
+            servers: self.table.servers(),
+            timers: self.timers.len(),
+        }
     }
 
     /// When [`Links::handle_timeout`] is due.
@@ -460,7 +486,7 @@ impl Links {
         let (instance, target, paths, reason) = match state {
             State::Dial(dial) => (dial.instance, dial.target, dial.paths, dial.reason),
             State::Shaking(shaking) => {
-                self.admission.leave(&shaking.path, shaking.is_server);
+                self.admission.leave(&shaking.path, shaking.admitted);
                 let reason = shaking.reason.unwrap_or(Reason::Rekey);
                 (shaking.instance, shaking.target, vec![shaking.path], reason)
             }
@@ -496,15 +522,9 @@ impl Links {
         let reply = ProbeReply { dialler: probe.dialler, token };
         let bytes = end.gates[opened.gate].seal_reply(&reply, &opened.nonce).to_vec();
         self.counters.probes_answered += 1;
+        // Nothing else goes there before it is proven, even if we dial the same node: with the reply that node
+        // can do what is left to do, and whoever repeats its probe from elsewhere makes us send nothing more.
         cx.effects.push(Effect::Transmit { instance, path, bytes });
-        // Where its probe came from is one more place to dial it.
-        if let Some(slot) = self.table.dialling(instance, probe.id)
-            && let Some(dial) = self.table.dial_mut(slot)
-            && dial.invited.is_none()
-        {
-            dial.add_path(path, cx.now.instant);
-            self.run_dial(slot, cx);
-        }
     }
 
     fn handle_reply(&mut self, path: Path, bytes: &[u8], cx: &mut Context<'_>) {
@@ -522,7 +542,8 @@ impl Links {
         let me = end.suite.node_id();
         if dial.target.is_none_or(|target| me < target) {
             let (target, reason) = (dial.target, Some(dial.reason));
-            let start = Start { path, token: reply.token, inviter: None, target, reason };
+            let start =
+                Start { path, token: reply.token, inviter: None, target, reason, admitted: false };
             self.start_client(slot, dial.instance, start, cx);
             return;
         }
@@ -560,11 +581,18 @@ impl Links {
         let reason = own.and_then(|slot| self.table.dial_mut(slot)).map(|dial| dial.reason);
         let target = Some(invite.id);
         let inviter = Some(invite.dialler);
-        let start = Start { path, token: invite.token, inviter, target, reason };
-        match own.or_else(|| self.table.reserve(cx.rng)) {
-            Some(slot) => self.start_client(slot, instance, start, cx),
-            None => self.counters.half_open_limit += 1,
+        // Our own dial has its place already; a stranger who invites us costs as much as one who says hello.
+        let admitted = own.is_none();
+        if admitted && !self.admission.enter(&path) {
+            self.counters.half_open_limit += 1;
+            return;
         }
+        let Some(slot) = own.or_else(|| Some(self.table.allocate(cx.rng)?.0)) else {
+            self.counters.half_open_limit += 1;
+            return self.admission.leave(&path, admitted);
+        };
+        let start = Start { path, token: invite.token, inviter, target, reason, admitted };
+        self.start_client(slot, instance, start, cx);
     }
 
     fn ends_of(&self, within: Option<Instance>) -> impl Iterator<Item = (Instance, &End)> {
@@ -580,6 +608,7 @@ struct Start {
     inviter: Option<Index>,
     target: Option<NodeId>,
     reason: Option<Reason>,
+    admitted: bool,
 }
 
 /// Handshakes.
@@ -592,6 +621,7 @@ impl Links {
             Err(refusal) => {
                 let (path, why) = (start.path, Failure::Refused(refusal));
                 cx.effects.push(Effect::Refused { instance, path, why, by: By::Us });
+                self.admission.leave(&start.path, start.admitted);
                 return self.fail_dial(slot, cx);
             }
         };
@@ -609,6 +639,7 @@ impl Links {
             reason: start.reason,
             path: start.path,
             is_server: false,
+            admitted: start.admitted,
             handshake: Box::new(Handshake::client(exchange, dial, cx.now.instant)),
         };
         self.table.put_shaking(slot, shaking);
@@ -681,20 +712,35 @@ impl Links {
             self.counters.silence += 1;
             return None;
         };
-        if !self.admission.enter(&path) {
+        // Whoever probes chooses the index that its token is for: only one that we invited this path with counts.
+        let invited = match hello.invited.map(|index| self.table.inviting(index, path)) {
+            None => None,
+            Some(Some((slot, dial))) if dial.instance == instance => {
+                Some((slot, dial.target, Some(dial.reason)))
+            }
+            Some(_) => {
+                self.counters.silence += 1;
+                return None;
+            }
+        };
+        let admitted = invited.is_none();
+        if admitted && !self.admission.enter(&path) {
             self.counters.half_open_limit += 1;
             return None;
         }
-        let invited = hello.invited.map(|index| Slot(index.slot()));
-        let dial = invited.and_then(|slot| self.table.dial_mut(slot));
-        let (target, reason) = dial.map_or((None, None), |dial| (dial.target, Some(dial.reason)));
-        let exchange = self.ends[n_of(instance)].suite.server(target, cx.now);
-        let slot = invited.or_else(|| self.table.reserve(cx.rng));
-        let (Ok(exchange), Some(slot)) = (exchange, slot) else {
-            self.admission.leave(&path, true);
+        let (target, reason) = invited.map_or((None, None), |(_, target, reason)| (target, reason));
+        let exchange = self.ends[n_of(instance)].suite.server(target, cx.now).ok();
+        let place = exchange.and_then(|exchange| {
+            let slot = match invited {
+                Some((slot, ..)) => slot,
+                None => self.table.allocate(cx.rng)?.0,
+            };
+            Some((exchange, slot, self.table.index(slot)?))
+        });
+        let Some((exchange, slot, local)) = place else {
+            self.admission.leave(&path, admitted);
             return None;
         };
-        let local = self.table.index(slot)?;
         let handshake = Handshake::server(exchange, &hello, &path, local, now);
         let shaking = Shaking {
             instance,
@@ -702,6 +748,7 @@ impl Links {
             reason,
             path,
             is_server: true,
+            admitted,
             handshake: Box::new(handshake),
         };
         self.table.put_shaking(slot, shaking);
@@ -746,7 +793,7 @@ impl Links {
         established: crate::session::suite::Established,
         cx: &mut Context<'_>,
     ) {
-        self.admission.leave(&shaking.path, shaking.is_server);
+        self.admission.leave(&shaking.path, shaking.admitted);
         let Shaking { instance, path, is_server, handshake, .. } = shaking;
         let (Some(index), Some(remote)) = (self.table.index(slot), handshake.peer_index()) else {
             return;

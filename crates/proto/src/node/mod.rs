@@ -26,7 +26,7 @@ use crate::time::{Instant, Now};
 use api::{Config, Event, Output};
 use command::Pings;
 use endpoints::Endpoints;
-pub use status::{Counters, PeerStatus, Status};
+pub use status::{Counters, Footprint, PeerStatus, Status};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
