@@ -12,6 +12,7 @@ use crate::overlay::shortcut::ShortcutPolicy;
 use crate::path::Path;
 use crate::session::suite::{Failure, Suite};
 use crate::time::Instant;
+use crate::vpn;
 use pki::GroupSecret;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub struct Ticket(pub u64);
 pub struct Config {
     /// The overlays it takes part in; one today, a public one below a private one later.
     pub overlays: Vec<OverlayConfig>,
+    /// The virtual network over the first overlay; a bootstrap node has none.
+    pub vpn: Option<vpn::Config>,
 }
 
 /// One overlay of a node.
@@ -52,6 +55,8 @@ pub enum Output {
     },
     /// Give this to the data lane.
     Lane(LaneInput),
+    /// Set the addresses of the virtual device.
+    Device(vpn::DeviceAddresses),
     /// A command is answered.
     Answer(Ticket, Answer),
     /// Something that a log, a user or a test wants to know.
@@ -142,4 +147,6 @@ pub enum Event {
     },
     /// Another live node holds our ID: this node must stop.
     IdInUse,
+    /// Something in the virtual network.
+    Vpn(vpn::Event),
 }

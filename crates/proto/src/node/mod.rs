@@ -23,8 +23,9 @@ use crate::path::Path;
 use crate::rng::Rng;
 use crate::session::gate::Gate;
 use crate::time::{Instant, Now};
+use crate::vpn::{self, Vpn};
 use api::{Config, Event, Output};
-use command::Pings;
+use command::Questions;
 use endpoints::Endpoints;
 pub use status::{Counters, PeerStatus, Status};
 use std::collections::VecDeque;
@@ -38,7 +39,8 @@ pub struct Node {
     links: Links,
     overlays: Vec<Overlay>,
     endpoints: Endpoints,
-    pings: Pings,
+    questions: Questions,
+    vpn: Option<Vpn>,
     effects: Effects,
     outputs: VecDeque<Output>,
 }
@@ -52,7 +54,7 @@ struct Effects {
 
 impl Node {
     /// A node that starts to dial at its first [`Node::handle_timeout`], which is due at once.
-    pub fn new(config: Config, seed: [u8; 32], now: Now) -> Node {
+    pub fn new(config: Config, seed: [u8; 32], now: Now) -> Result<Node, vpn::ConfigError> {
         let mut rng = Rng::new(seed);
         let mut ends = Vec::new();
         let mut overlays = Vec::new();
@@ -64,22 +66,39 @@ impl Node {
             overlays.push(Overlay::new(me, policy, overlay.bootstrap, known, now.instant));
         }
         let links = Links::new(ends, &mut rng, now.instant);
-        Node {
+        let own_rng = Rng::new(rng.bytes());
+        let vpn = config.vpn.map(|config| Vpn::new(config, own_rng)).transpose()?;
+        let mut node = Node {
             started: now.instant,
             rng,
             links,
             overlays,
             endpoints: Endpoints::default(),
-            pings: Pings::default(),
+            questions: Questions::default(),
+            vpn,
             effects: Effects::default(),
             outputs: VecDeque::new(),
-        }
+        };
+        node.settle(now);
+        Ok(node)
     }
 
     /// A datagram came that the lane did not know: a probe, a handshake or a control frame.
     pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &mut [u8], now: Now) {
         let path = Path::Direct(from);
         self.with_links(now, |links, cx| links.handle_datagram(path, None, bytes, cx));
+        self.settle(now);
+    }
+
+    /// The lane has no session for this packet from the device, whose checksum is complete.
+    pub fn handle_unrouted(&mut self, packet: &[u8], now: Now) {
+        self.with_vpn(|vpn| vpn.handle_unrouted(packet, now.instant));
+        self.settle(now);
+    }
+
+    /// The lane opened this packet, its checksum complete, and does not know whether its source is `peer`'s.
+    pub fn handle_unproven(&mut self, peer: NodeId, packet: &[u8], now: Now) {
+        self.with_vpn(|vpn| vpn.handle_unproven(peer, packet, now.instant));
         self.settle(now);
     }
 
@@ -96,11 +115,13 @@ impl Node {
             let (slot, tally) = (session.slot, &session.tally);
             self.with_links(now, |links, cx| {
                 links.handle_activity(slot, tally.last_heard, tally.last_sent, cx);
+                links.handle_frames_sealed(slot, session.frames_in_epoch, cx);
                 if let Some(path) = tally.roamed {
                     links.handle_roamed(slot, path, cx);
                 }
             });
         }
+        self.with_vpn(|vpn| vpn.handle_report(report, now.instant));
         self.settle(now);
     }
 
@@ -123,7 +144,8 @@ impl Node {
         for n in 0..self.overlays.len() {
             self.with_overlay(Instance(n as u8), now, |overlay, cx| overlay.handle_timeout(cx));
         }
-        self.run_pings(now);
+        self.run_questions(now);
+        self.with_vpn(|vpn| vpn.handle_timeout(now.instant));
         self.settle(now);
     }
 
@@ -147,12 +169,18 @@ impl Node {
         &self.links
     }
 
+    /// Its virtual network, to look at.
+    pub fn vpn(&self) -> Option<&Vpn> {
+        self.vpn.as_ref()
+    }
+
     fn deadline(&self) -> Instant {
         self.overlays
             .iter()
             .filter_map(Overlay::deadline)
             .chain(self.links.deadline())
-            .chain(self.pings.deadline())
+            .chain(self.questions.deadline())
+            .chain(self.vpn.as_ref().and_then(Vpn::deadline))
             .min()
             .unwrap_or(Instant::FAR_FUTURE)
     }
@@ -175,6 +203,12 @@ impl Node {
             &mut overlay::Context { now, rng: &mut self.rng, effects: &mut effects },
         );
         self.effects.overlays.extend(effects.into_iter().map(|effect| (instance, effect)));
+    }
+
+    fn with_vpn(&mut self, f: impl FnOnce(&mut Vpn)) {
+        if let Some(vpn) = &mut self.vpn {
+            f(vpn);
+        }
     }
 
     fn event(&mut self, event: Event) {
