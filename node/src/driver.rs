@@ -6,13 +6,15 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use packetio::Udp;
 use proto::lane::Drops;
 use proto::node::api::{Answer, Event, Output, Ticket};
 use proto::path::Path;
 use proto::time::Instant;
+use proto::vpn::{self, DeviceAddresses};
 use proto::{Node, NodeId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -20,12 +22,14 @@ use tokio::sync::{mpsc, oneshot};
 use crate::api::{self, Question, Reply, Request};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::endpoints::{self, Changes, Excluded};
+use crate::device::VirtualDevice;
+use crate::endpoints::{self, Excluded};
 use crate::failure::Failure;
-use crate::identity::Identity;
+use crate::identity::{self, Identity};
 use crate::known::Known;
 use crate::lane::{LaneHandle, Punt, Traffic};
 use crate::metrics::Snapshot;
+use crate::state::{Lease, StateDir};
 
 /// Commands that wait for their answer; more are refused.
 const COMMANDS_MAX: usize = 256;
@@ -56,6 +60,10 @@ pub struct Driver {
     pub questions: mpsc::Receiver<Question>,
     /// Addresses that are never offered.
     pub excluded: Excluded,
+    /// The virtual device, if there is one.
+    pub device: Option<VirtualDevice>,
+    /// What is kept over a restart.
+    pub state: Arc<StateDir>,
     /// Peers to remember.
     pub known: Known,
 }
@@ -68,6 +76,8 @@ struct Running {
     drops: Drops,
     traffic: Traffic,
     control_send_drops: u64,
+    /// What the device shall have.
+    addresses: Option<DeviceAddresses>,
     /// Why the node must stop, once it must.
     stop: Option<Failure>,
 }
@@ -89,11 +99,12 @@ impl Driver {
     /// Runs until a signal or a reason to stop; then leaves the ring and closes everything.
     pub async fn run(mut self) -> Result<(), Failure> {
         let mut signals = Signals::new().map_err(Failure::host)?;
-        let changes = Changes::watch().map_err(Failure::host)?;
+        let changes = endpoints::watch().map_err(Failure::host)?;
         let mut running = Running::new();
         self.offer_endpoints();
         self.node.handle_timeout(self.clock.now());
         self.drain(&mut running);
+        self.set_up_device(&running).await?;
         let ended = loop {
             if let Some(failure) = running.stop.take() {
                 break Err(failure);
@@ -107,15 +118,16 @@ impl Driver {
                     self.node.handle_timeout(self.clock.now());
                 }
                 Some(question) = self.questions.recv() => self.answer(question, &mut running),
-                Ok(()) = changes.next() => self.offer_endpoints(),
+                () = changes.notified() => self.offer_endpoints(),
                 _ = signals.reload.recv() => self.reload(&mut running),
                 _ = signals.terminate.recv() => break Ok(()),
                 _ = signals.interrupt.recv() => break Ok(()),
             }
             self.drain(&mut running);
+            self.set_up_device(&running).await?;
             self.known.save_soon();
         };
-        self.close(running).and(ended)
+        self.close(running).await.and(ended)
     }
 
     /// Does what the node wants until it waits.
@@ -133,6 +145,7 @@ impl Driver {
                     self.lane.order(input);
                     lane_has_work = true;
                 }
+                Output::Device(addresses) => running.addresses = Some(addresses),
                 Output::Answer(ticket, answer) => running.finish(ticket, answer),
                 Output::Event(event) => self.note(event, running),
                 Output::Wait(deadline) => {
@@ -144,6 +157,22 @@ impl Driver {
         if lane_has_work {
             self.lane.wake();
         }
+    }
+
+    /// Gives the device the addresses that the node wants it to have.
+    async fn set_up_device(&mut self, running: &Running) -> Result<(), Failure> {
+        let (Some(device), Some(addresses)) = (&mut self.device, running.addresses) else {
+            return Ok(());
+        };
+        let (ipv6, prefix) = addresses.ipv6;
+        let ipv4 = addresses.ipv4.map(|(ip, prefix)| (IpAddr::V4(ip), prefix));
+        let wanted: Vec<_> = ipv4.into_iter().chain([(IpAddr::V6(ipv6), prefix)]).collect();
+        device.set(&wanted, addresses.mtu).await.map_err(|error| {
+            Failure::host(format!(
+                "cannot set addresses of {}: {error}: run as root or grant CAP_NET_ADMIN",
+                self.config.device
+            ))
+        })
     }
 
     /// Handles a punt and those that came with it.
@@ -165,7 +194,8 @@ impl Driver {
         match punt {
             Punt::Datagram { from, mut bytes } => self.node.handle_datagram(from, &mut bytes, now),
             Punt::Frame { path, bytes } => self.node.handle_outgoing_frame(path, bytes, now),
-            Punt::Unrouted(_) | Punt::Unproven { .. } => {}
+            Punt::Unrouted(packet) => self.node.handle_unrouted(&packet, now),
+            Punt::Unproven { peer, packet } => self.node.handle_unproven(peer, &packet, now),
             Punt::Unreachable(to) => self.node.handle_unreachable(to, now),
             Punt::Report(report, traffic) => {
                 running.drops.add(&report.drops);
@@ -193,6 +223,7 @@ impl Driver {
                 tracing::warn!(?path, "refused by the peer: {why}");
             }
             Event::NoAnswer { endpoint } => tracing::warn!(%endpoint, "no answer; is it running?"),
+            Event::Vpn(event) => self.note_vpn(event),
             Event::IdInUse => {
                 running.stop = Some(Failure::identity(
                     "another running node has this node's key: give each node a state directory \
@@ -209,8 +240,40 @@ impl Driver {
         }
     }
 
-    fn reload(&mut self, _running: &mut Running) {
-        tracing::info!("nothing to reload");
+    fn note_vpn(&self, event: vpn::Event) {
+        match event {
+            vpn::Event::Leased(ipv4) => {
+                tracing::info!(%ipv4, "{event}");
+                let node = self.node.id();
+                if let Err(error) = self.state.set_lease(Lease { node, ipv4 }) {
+                    tracing::warn!(%error, "lease not saved");
+                }
+            }
+            _ => tracing::warn!("{event}"),
+        }
+    }
+
+    /// Reads the notices file again; sessions that a notice concerns end.
+    fn reload(&mut self, running: &mut Running) {
+        let Some(path) = &self.config.notices else {
+            return tracing::info!("nothing to read again: no notices file is configured");
+        };
+        let news = match identity::read_notices(&mut self.identity.trust, path) {
+            Ok(news) => news,
+            Err(failure) => return tracing::warn!("{failure}"),
+        };
+        let now = self.clock.now();
+        let text = self.identity.trust.ledger().to_text();
+        if let Err(error) = self.node.take_notices(&text, now) {
+            tracing::warn!(%error, "notices not taken");
+        }
+        if let Err(error) = self.state.set_notices(&text) {
+            tracing::warn!(%error, "notices not saved");
+        }
+        tracing::info!(news, number = self.identity.trust.ledger().number(), "notices read");
+        if let Err(refusal) = self.identity.trust.rejudge(&self.identity.member, now.unix) {
+            running.stop = Some(Failure::identity(format!("own certificate: {refusal}")));
+        }
     }
 
     fn answer(&mut self, question: Question, running: &mut Running) {
@@ -218,18 +281,22 @@ impl Driver {
             // Whoever asked and left needs no answer.
             Question::Snapshot(reply) => drop(reply.send(self.snapshot(running))),
             Question::Request(request, reply) => match request {
-                Request::Status => drop(reply.send(Reply::of(&self.status()))),
+                Request::Status => drop(reply.send(Reply::of(&self.status(running)))),
                 Request::Peers => drop(reply.send(Reply::of(&self.peers()))),
                 Request::Ping { to } => match self.find(&to) {
                     Ok(id) => {
                         let ticket = running.begin(id, reply);
-                        ticket.map(|ticket| self.node.ping(ticket, id, self.clock.now()));
+                        if let Some(ticket) = ticket {
+                            self.node.ping(ticket, id, self.clock.now());
+                        }
                     }
                     Err(error) => drop(reply.send(Reply::Error(error))),
                 },
                 Request::Crawl => {
                     let ticket = running.begin(self.node.id(), reply);
-                    ticket.map(|ticket| self.node.crawl(ticket, self.clock.now()));
+                    if let Some(ticket) = ticket {
+                        self.node.crawl(ticket, self.clock.now());
+                    }
                 }
             },
         }
@@ -252,7 +319,7 @@ impl Driver {
         }
     }
 
-    fn status(&self) -> api::Status {
+    fn status(&self, running: &Running) -> api::Status {
         let status = self.node.status();
         api::Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -269,8 +336,8 @@ impl Driver {
             listen: self.listen,
             endpoints: status.endpoints,
             device: self.excluded.device.clone(),
-            ipv4: None,
-            ipv6: None,
+            ipv4: running.addresses.and_then(|addresses| addresses.ipv4).map(|(ip, _)| ip),
+            ipv6: running.addresses.map(|addresses| addresses.ipv6.0),
             uptime_seconds: self.clock.instant().saturating_since(Instant::ZERO).as_secs_f64(),
         }
     }
@@ -300,7 +367,7 @@ impl Driver {
         let direct = peers.iter().filter(|peer| matches!(peer.path, Path::Direct(_))).count();
         Snapshot {
             joined: status.joined,
-            ready: status.joined,
+            ready: status.joined && (self.device.is_none() || running.has_ipv4()),
             peers: (direct, peers.len() - direct),
             nodes_estimate: status.size_estimate,
             certificate_not_after: self.identity.member.not_after.as_secs(),
@@ -312,10 +379,19 @@ impl Driver {
     }
 
     /// Leaves the ring and closes what is open. Goodbyes are sent at once, so nothing is waited for.
-    fn close(mut self, mut running: Running) -> Result<(), Failure> {
+    async fn close(mut self, mut running: Running) -> Result<(), Failure> {
         self.node.leave(self.clock.now());
         self.drain(&mut running);
         self.known.save_now();
+        if let Some(device) = &mut self.device
+            && let Err(error) = device.clear().await
+        {
+            // The kernel does the same when the device closes.
+            tracing::debug!(%error, "addresses not taken back");
+        }
+        if self.config.ephemeral {
+            self.state.forget_lease()?;
+        }
         let socket = self.config.socket();
         // Gone already, if the user removed it.
         let _ = std::fs::remove_file(socket);
@@ -334,8 +410,13 @@ impl Running {
             drops: Drops::default(),
             traffic: Traffic::default(),
             control_send_drops: 0,
+            addresses: None,
             stop: None,
         }
+    }
+
+    fn has_ipv4(&self) -> bool {
+        self.addresses.is_some_and(|addresses| addresses.ipv4.is_some())
     }
 
     /// Remembers who asked; `None`, and the asker is told, if too many wait.

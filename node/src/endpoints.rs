@@ -6,23 +6,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
-};
 use pki::Ipv4Subnet;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use rtnetlink::MulticastGroup;
+use tokio::sync::Notify;
 
 /// Most endpoints offered: a host with more addresses is reachable by a few of them.
 const ENDPOINTS_MAX: usize = 8;
-
-// Bits of the rtnetlink multicast groups (`linux/rtnetlink.h`, RTMGRP_*).
-const GROUP_LINK: u32 = 0x1;
-const GROUP_IPV4_IFADDR: u32 = 0x10;
-const GROUP_IPV6_IFADDR: u32 = 0x100;
 
 /// What must not be offered.
 #[derive(Clone, Debug)]
@@ -88,33 +80,22 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Tells when addresses or links of the host change.
-#[derive(Debug)]
-pub struct Changes {
-    netlink: AsyncFd<OwnedFd>,
-}
-
-impl Changes {
-    /// Starts to listen; needs no privilege.
-    pub fn watch() -> io::Result<Self> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let netlink =
-            socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
-        let groups = GROUP_LINK | GROUP_IPV4_IFADDR | GROUP_IPV6_IFADDR;
-        bind(netlink.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
-        Ok(Self { netlink: AsyncFd::register_with_interest(netlink, Interest::READABLE)? })
-    }
-
-    /// Waits for the next change; those that came together count as one.
-    pub async fn next(&self) -> io::Result<()> {
-        let mut ready = self.netlink.readable().await?;
-        // What changed is read from the system afterwards; here it is enough that something did. A
-        // full queue is a change as well.
-        let mut discarded = [0; 8192];
-        while recv(self.netlink.as_raw_fd(), &mut discarded, MsgFlags::empty()).is_ok() {}
-        ready.clear_ready();
-        Ok(())
-    }
+/// Tells when addresses or links of the host change; changes that come together count as one. Needs no
+/// privilege.
+pub fn watch() -> io::Result<Arc<Notify>> {
+    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+    let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&groups)?;
+    tokio::spawn(connection);
+    let changed = Arc::new(Notify::new());
+    let watcher = Arc::clone(&changed);
+    tokio::spawn(async move {
+        // What changed is read from the system afterwards; here it is enough that something did.
+        let _connected = handle;
+        while messages.recv().await.is_ok() {
+            watcher.notify_one();
+        }
+    });
+    Ok(changed)
 }
 
 #[cfg(test)]

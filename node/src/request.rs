@@ -31,7 +31,10 @@ pub fn write_out(path: Option<&Path>, text: &str) -> Result<(), Failure> {
     match path {
         Some(path) => std::fs::write(path, text)
             .map_err(|error| Failure::host(format!("cannot write {}: {error}", path.display()))),
-        // A reader that closed the pipe has what it wanted.
-        None => Ok(std::io::stdout().write_all(text.as_bytes()).unwrap_or_default()),
+        None => {
+            // A reader that closed the pipe has what it wanted.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            Ok(())
+        }
     }
 }

@@ -11,13 +11,17 @@ use pki::HostPort;
 use proto::Node;
 use proto::node::api::{Config as NodeConfig, OverlayConfig};
 use proto::overlay::shortcut::Harmonic;
-use proto::vpn::address::ipv6_of;
+use proto::vpn;
+use proto::vpn::address::{Subnet, ipv6_of};
+use proto::vpn::lease::AddressPolicy;
+use proto::vpn::verdict::Mode;
 use tokio::sync::mpsc;
 
 use crate::api;
 use crate::cli::Start;
 use crate::clock::{self, Clock};
 use crate::config::Config;
+use crate::device::VirtualDevice;
 use crate::driver::Driver;
 use crate::endpoints::Excluded;
 use crate::failure::Failure;
@@ -72,15 +76,21 @@ async fn open(
     }
     tokio::spawn(api::serve(socket, driver));
     let excluded = excluded(&config, &identity, role)?;
+    let mut device = None;
     let (lane, punts) = match role {
-        Role::Member => start_lane(open_tun(&config)?, &udp, clock)?,
+        Role::Member => {
+            let tun = open_tun(&config)?;
+            device = Some(VirtualDevice::new(tun.index()).map_err(Failure::host)?);
+            start_lane(tun, &udp, clock)?
+        }
         Role::Bootstrap => {
-            let (device, _) = MemoryDevice::pair(Offloads::default()).map_err(Failure::host)?;
-            start_lane(device, &udp, clock)?
+            let (nothing, _) = MemoryDevice::pair(Offloads::default()).map_err(Failure::host)?;
+            start_lane(nothing, &udp, clock)?
         }
     };
-    let known = Known::load(state);
-    let node = make_node(&config, &identity, &known, clock).await?;
+    let known = Known::load(Arc::clone(&state));
+    let vpn = (role == Role::Member).then(|| virtual_network(&config, &identity, &state));
+    let node = make_node(&config, &identity, &known, vpn.transpose()?, clock).await?;
     tracing::info!(node = %node.id(), %listen, version = env!("CARGO_PKG_VERSION"), "started");
     Ok(Driver {
         node,
@@ -93,6 +103,8 @@ async fn open(
         punts,
         questions,
         excluded,
+        device,
+        state,
         known,
     })
 }
@@ -101,6 +113,7 @@ async fn make_node(
     config: &Config,
     identity: &Identity,
     known: &Known,
+    vpn: Option<vpn::Config>,
     clock: Clock,
 ) -> Result<Node, Failure> {
     let names = config.blob()?.bootstrap.iter().chain(&config.bootstrap);
@@ -114,7 +127,37 @@ async fn make_node(
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed)
         .map_err(|_| Failure::host("the system has no randomness to give"))?;
-    Ok(Node::new(NodeConfig { overlays: vec![overlay] }, seed, clock.now()))
+    let parts = NodeConfig { overlays: vec![overlay], vpn };
+    Node::new(parts, seed, clock.now()).map_err(Failure::usage)
+}
+
+/// The virtual network of a member. An address that the certificate fixes beats any other.
+fn virtual_network(
+    config: &Config,
+    identity: &Identity,
+    state: &StateDir,
+) -> Result<vpn::Config, Failure> {
+    let network = &config.blob()?.network;
+    let member = &identity.member;
+    let address = match (member.ipv4, config.address) {
+        (Some(fixed), Some(other)) if fixed != other => {
+            return Err(Failure::usage(format!(
+                "the certificate fixes address {fixed}: remove --address {other}, or request a \
+                 certificate without a fixed address"
+            )));
+        }
+        (Some(fixed), _) => AddressPolicy::Pinned(fixed),
+        (None, Some(address)) => AddressPolicy::Static(address),
+        (None, None) => AddressPolicy::Lease { preferred: state.lease(member.node_id) },
+    };
+    Ok(vpn::Config {
+        group: network.group.clone(),
+        id: member.node_id,
+        subnet: Subnet::new(network.ipv4.base(), network.ipv4.prefix()),
+        address,
+        mode: Mode::Split,
+        mtu: network.mtu,
+    })
 }
 
 fn bind_udp(address: SocketAddr) -> Result<Udp, Failure> {

@@ -172,7 +172,10 @@ fn show(bar: &ProgressBar, progress: &Progress) {
 /// Real time, which the summary prints and nothing else sees.
 struct Stopwatch(std::time::Instant);
 
-#[expect(clippy::disallowed_methods, reason = "the program, not the simulation, tells how long it took")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program, not the simulation, tells how long it took"
+)]
 impl Stopwatch {
     fn start() -> Self {
         Stopwatch(std::time::Instant::now())

@@ -73,6 +73,7 @@ impl Population {
                 known,
                 shortcuts: policy.build(),
             }],
+            vpn: None,
         })
     }
 }

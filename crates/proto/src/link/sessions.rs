@@ -101,8 +101,12 @@ impl Links {
         let now = cx.now.instant;
         let Some(session) = self.table.session_mut(slot) else { return };
         if session.welcome.replace(welcome).is_some() {
-            // It repeats itself because ours was lost.
-            self.greet(slot, cx);
+            // It answers one of ours, or repeats itself because ours was lost. An answer is never answered,
+            // else the two would greet each other for ever.
+            match session.greetings_out.checked_sub(1) {
+                Some(fewer) => session.greetings_out = fewer,
+                None => self.greet(slot, cx),
+            }
             return;
         }
         session.rank.1 = session.rank.1.max(welcome.generation);
@@ -179,6 +183,7 @@ impl Links {
         match session.stage {
             Stage::Greeting { again_at } if again_at <= now => {
                 session.stage = Stage::Greeting { again_at: now + GREETING_PAUSE };
+                session.greetings_out += 1;
                 self.greet(slot, cx);
             }
             Stage::Contending { until } => {

@@ -52,7 +52,10 @@ mod tests {
         topology.members[4].peers.pop();
         topology.members.remove(9);
         let text = links_are_mutual(&topology).to_string();
-        assert!(text.contains("which does not live") && text.contains("which does not\n"), "{text}");
+        assert!(
+            text.contains("which does not live") && text.contains("which does not\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl<'a> Graph<'a> {
                 }
                 Decision::DeliverAndCross(_) | Decision::Cross(_) | Decision::Drop => {
                     break Some("dropped");
-                },
+                }
             }
         };
         if trouble.is_none() {
@@ -102,7 +102,9 @@ impl<'a> Graph<'a> {
         routes.findings.check(trouble.map(|trouble| {
             let id = |place: usize| members[place].id;
             let (source, destination, here) = (id(source), id(destination), id(here));
-            move || format!("{source:?} to {destination:?}: {trouble} at {here:?} after {hops} hops")
+            move || {
+                format!("{source:?} to {destination:?}: {trouble} at {here:?} after {hops} hops")
+            }
         }));
     }
 }

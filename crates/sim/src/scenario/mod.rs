@@ -193,7 +193,8 @@ impl Scenario {
             }
             other => other,
         })?;
-        if let (Delays::File { path: matrix }, Some(folder)) = (&mut scenario.delays, path.parent()) {
+        if let (Delays::File { path: matrix }, Some(folder)) = (&mut scenario.delays, path.parent())
+        {
             *matrix = folder.join(&*matrix);
         }
         Ok(scenario)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use proto::time::Instant;
-use rand::seq::{IndexedRandom, SliceRandom};
 use rand::SeedableRng;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::measure::{INSTANCE, Measurements};
@@ -30,7 +30,9 @@ pub struct Outcome {
 
 /// A step did not come to its end in time.
 #[derive(Debug, thiserror::Error)]
-#[error("step {number} ({step}): the ring is not whole within {within_s} s (seed {seed}): {trouble}")]
+#[error(
+    "step {number} ({step}): the ring is not whole within {within_s} s (seed {seed}): {trouble}"
+)]
 pub struct RunError {
     number: usize,
     step: &'static str,
@@ -65,7 +67,8 @@ pub fn run(
     let hosts = population.settle(&mut world);
     let last_start = population.arrival * u32::try_from(hosts.len() - 1).unwrap_or(u32::MAX);
     let rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut run = Run { world, rng, seeds: scenario.seeds, measurements: Measurements::new(), progress };
+    let mut run =
+        Run { world, rng, seeds: scenario.seeds, measurements: Measurements::new(), progress };
 
     run.step(0, "converge", scenario.within_s, last_start, |_| {})?;
     for (index, step) in scenario.steps.iter().enumerate() {
@@ -165,7 +168,14 @@ impl<P: FnMut(&Progress)> Run<P> {
                 let trouble = ring.to_string().lines().take(2).collect::<Vec<_>>().join(";");
                 let measurements = std::mem::replace(&mut self.measurements, Measurements::new());
                 let (seed, table) = (self.world.seed(), measurements.into_table());
-                return Err(Box::new(RunError { number, step: name, within_s, seed, trouble, table }));
+                return Err(Box::new(RunError {
+                    number,
+                    step: name,
+                    within_s,
+                    seed,
+                    trouble,
+                    table,
+                }));
             }
             self.pass(number, name, TICK);
         }

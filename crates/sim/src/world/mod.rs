@@ -1,6 +1,6 @@
 //! The simulated world: hosts with an address each, a network between them, and one virtual clock.
 //!
-//! On every host runs the real core, [`proto::Node`], driven as the daemon drives it; the
+//! On every host runs the real core, [`proto::Node`] with its lane, driven as the daemon drives it; the
 //! world adds nothing to the protocol. It carries datagrams with the delays of a matrix, loses some, starts
 //! and kills hosts, cuts the network in parts, and puts down what everybody sent. Two worlds of the same
 //! configuration that are given the same commands do the same things, which their [`EventHash`]es prove.
@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `queue` | what happens next |
 //! | `network` | does a datagram arrive, and when |
-//! | `process` | how is a node driven |
+//! | `process` | how are a node and its lane driven |
 //! | `traffic` | how much did a host send and receive |
 //!
 //! What must always hold: time never goes back; a node is given an input only when it has said what it
@@ -29,6 +29,7 @@ use proto::node::api::{Answer, Config, Event, Ticket};
 use proto::overlay::Instance;
 use proto::rng::Rng;
 use proto::time::{Instant, Now};
+use proto::vpn::DeviceAddresses;
 use proto::{Node, NodeId, UnixTime};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -48,6 +49,8 @@ const INSTANCE: Instance = Instance(0);
 const EPOCH: UnixTime = UnixTime(1_767_225_600);
 /// How often [`World::run_while`] looks at its condition, in virtual time.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// How often a lane reports to its node.
+const REPORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// A host of the world, numbered from 0 in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +106,7 @@ pub struct TimedOut {
 enum Happening {
     Start(HostId),
     Wake(HostId),
+    Report { host: HostId, life: u32 },
     Datagram { from: HostId, to: HostId, bytes: Vec<u8> },
     Unreachable { host: HostId, to: SocketAddr },
 }
@@ -114,6 +118,8 @@ struct Host {
     process: Option<Box<Process>>,
     /// Whether the machine answers for a closed port.
     is_standing: bool,
+    /// Counts the starts.
+    life: u32,
     id: Option<NodeId>,
     known: Vec<(NodeId, SocketAddr)>,
     traffic: Traffic,
@@ -171,6 +177,7 @@ impl World {
             address: self.network.address(host),
             process: None,
             is_standing: false,
+            life: 0,
             id: None,
             known: Vec::new(),
             traffic: Traffic::default(),
@@ -268,7 +275,7 @@ impl World {
 
     /// Gives a host's node something; for commands that answer, see [`World::ask`].
     pub fn with(&mut self, host: HostId, act: impl FnOnce(&mut Node, Now)) {
-        self.input(host, |process, now| act(&mut process.node, now));
+        self.input(host, |process, _, now| act(&mut process.node, now));
     }
 
     /// Gives a host's node a command under a new ticket.
@@ -295,6 +302,22 @@ impl World {
         self.run_while(|world| !world.answers.contains_key(&ticket), limit)?;
         let (_, answer) = self.take_answer(ticket).expect("waited for just now");
         Ok(answer)
+    }
+
+    /// A program on the host gives an IP packet to the virtual device.
+    pub fn send_packet(&mut self, host: HostId, packet: Vec<u8>) {
+        self.input(host, |process, outbox, now| process.handle_packet(packet, outbox, now));
+    }
+
+    /// Takes the IP packets that came out of the host's virtual device.
+    pub fn received(&mut self, host: HostId) -> Vec<Vec<u8>> {
+        let process = self.hosts[host.index()].process.as_mut();
+        process.map_or_else(Vec::new, |process| std::mem::take(&mut process.packets))
+    }
+
+    /// The addresses of the host's virtual device.
+    pub fn device(&self, host: HostId) -> Option<&DeviceAddresses> {
+        self.process(host)?.device.as_ref()
     }
 
     /// What the host's node told of its present life.
@@ -366,10 +389,11 @@ impl World {
         match happening {
             Happening::Start(host) => self.start(host),
             Happening::Wake(host) => self.wake(host),
+            Happening::Report { host, life } => self.report(host, life),
             Happening::Datagram { from, to, bytes } => self.arrive(from, to, bytes),
             Happening::Unreachable { host, to } => {
                 self.record(4, host, &[]);
-                self.input(host, |process, now| process.node.handle_unreachable(to, now));
+                self.input(host, |process, _, now| process.node.handle_unreachable(to, now));
             }
         }
     }
@@ -382,14 +406,19 @@ impl World {
             return;
         }
         let config = (entry.make)(std::mem::take(&mut entry.known), &mut Rng::new(seed));
-        let process = Process::start(config, self.rng.random(), entry.address, now);
+        let process = Process::start(config, self.rng.random(), entry.address, now)
+            .expect("the configuration was made for this world and is valid");
+        entry.life += 1;
         entry.is_standing = true;
-        let id = process.node.id();
+        let (id, life, has_lane) = (process.node.id(), entry.life, process.has_lane());
         entry.id = Some(id);
         entry.process = Some(Box::new(process));
         self.hosts_by_id.insert(id, host);
         self.record(1, host, id.as_bytes());
-        self.input(host, |_, _| {});
+        if has_lane {
+            self.queue.push(self.now + REPORT_PAUSE, Happening::Report { host, life });
+        }
+        self.input(host, |_, _, _| {});
     }
 
     fn end(&mut self, host: HostId, is_standing: bool) {
@@ -410,19 +439,26 @@ impl World {
         process.scheduled = Instant::FAR_FUTURE;
         if process.wake <= now {
             self.record(2, host, &[]);
-            self.input(host, |process, now| process.handle_timeout(now));
+            self.input(host, |process, _, now| process.handle_timeout(now));
         } else {
             self.schedule(host);
         }
     }
 
-    fn arrive(&mut self, from: HostId, to: HostId, mut bytes: Vec<u8>) {
+    fn report(&mut self, host: HostId, life: u32) {
+        if self.hosts[host.index()].life == life && self.process(host).is_some() {
+            self.queue.push(self.now + REPORT_PAUSE, Happening::Report { host, life });
+            self.input(host, |process, _, now| process.report_lane(now));
+        }
+    }
+
+    fn arrive(&mut self, from: HostId, to: HostId, bytes: Vec<u8>) {
         let source = self.hosts[from.index()].address;
         let host = &mut self.hosts[to.index()];
         if host.process.is_some() {
             host.traffic.received.count(&bytes, headers_len(source));
             self.record(3, to, &bytes);
-            self.input(to, |process, now| process.node.handle_datagram(source, &mut bytes, now));
+            self.input(to, |process, _, now| process.handle_datagram(source, bytes, now));
         } else if host.is_standing
             && let Some(delay) = self.network.carry(to, from, &mut self.rng)
         {
@@ -432,11 +468,11 @@ impl World {
     }
 
     /// Gives a process one input, takes its outputs and plans its next timeout.
-    fn input(&mut self, host: HostId, act: impl FnOnce(&mut Process, Now)) {
+    fn input(&mut self, host: HostId, act: impl FnOnce(&mut Process, &mut Outbox, Now)) {
         let now = self.now();
         let Some(process) = &mut self.hosts[host.index()].process else { return };
         let mut outbox = std::mem::take(&mut self.outbox);
-        act(process, now);
+        act(process, &mut outbox, now);
         process.drain(&mut outbox, now);
         self.schedule(host);
         for (to, bytes) in outbox.datagrams.drain(..) {

@@ -66,10 +66,7 @@ impl Flow {
 impl Add for Volume {
     type Output = Volume;
     fn add(self, other: Volume) -> Volume {
-        Volume {
-            datagrams: self.datagrams + other.datagrams,
-            bytes: self.bytes + other.bytes,
-        }
+        Volume { datagrams: self.datagrams + other.datagrams, bytes: self.bytes + other.bytes }
     }
 }
 
