@@ -10,7 +10,7 @@
 //! | [`lane`] | which thread moves the packets |
 //! | [`device`], [`endpoints`], [`clock`] | what does the host offer |
 //! | [`api`], [`client`] | how do the other commands talk to it |
-//! | [`metrics`], [`log`] | what does an operator see |
+//! | [`metrics`], [`log`], [`notify`] | what does an operator see |
 //! | [`request`], [`ca`] | how is a group made with no server |
 //! | [`failure`] | what does a user read when it does not work |
 
@@ -29,6 +29,7 @@ mod known;
 mod lane;
 mod log;
 mod metrics;
+mod notify;
 mod request;
 mod state;
 mod up;
