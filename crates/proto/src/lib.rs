@@ -15,6 +15,7 @@
 //! | [`vpn`] | which node owns an address, and may this packet pass |
 //! | [`lane`] | what happens to one packet |
 
+pub mod dht;
 pub mod path;
 pub mod ring;
 pub mod rng;

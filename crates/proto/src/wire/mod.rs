@@ -5,7 +5,9 @@
 
 use std::fmt;
 
+pub mod dht;
 pub mod frame;
+pub mod record;
 
 /// Why bytes are not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
