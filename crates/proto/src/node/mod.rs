@@ -27,7 +27,7 @@ use crate::vpn::{self, Vpn};
 use api::{Config, Event, Output};
 use command::Questions;
 use endpoints::Endpoints;
-pub use status::{Counters, PeerStatus, Status};
+pub use status::{Counters, Footprint, PeerStatus, Status};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 

@@ -54,6 +54,15 @@ pub struct Counters {
     pub overlay: overlay::Counters,
 }
 
+/// How much of what is bounded is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Of the session table and what hangs on it.
+    pub links: link::Footprint,
+    /// Outputs that the driver has not taken yet.
+    pub outputs: usize,
+}
+
 impl Node {
     /// The node as a whole.
     pub fn status(&self) -> Status {
@@ -92,5 +101,10 @@ impl Node {
     /// What the core counted.
     pub fn counters(&self) -> Counters {
         Counters { links: self.links.counters(), overlay: self.overlay(Instance(0)).counters() }
+    }
+
+    /// How much of what is bounded is in use.
+    pub fn footprint(&self) -> Footprint {
+        Footprint { links: self.links.footprint(), outputs: self.outputs.len() }
     }
 }
