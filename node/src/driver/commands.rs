@@ -60,6 +60,7 @@ impl Commands {
                     .map(|node| api::CrawledNode { node_id: node.id, consistent: node.consistent })
                     .collect(),
             }),
+            Answer::Values { .. } | Answer::Stored { .. } => Reply::Error("not asked".into()),
             Answer::Failed(why) => Reply::Error(why),
         };
         // Whoever asked and left needs no answer.
