@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use packetio::{Device, MemoryDevice, Offloads, Tun, TunOptions, Udp, UdpOptions};
 use pki::HostPort;
 use proto::Node;
-use proto::node::api::{Config as NodeConfig, OverlayConfig};
+use proto::node::api::{Access, Config as NodeConfig, OverlayConfig};
 use proto::overlay::shortcut::Harmonic;
 use proto::vpn;
 use proto::vpn::address::{Subnet, ipv6_of};
@@ -124,7 +124,7 @@ fn make_node(
 ) -> Result<Node, Failure> {
     let overlay = OverlayConfig {
         suite: Box::new(identity.suite()?),
-        secrets: vec![identity.secret.clone()],
+        access: Access::Group(vec![identity.secret.clone()]),
         bootstrap,
         known: known.peers().iter().map(|peer| (peer.id, peer.endpoint)).collect(),
         shortcuts: Box::new(Harmonic),
