@@ -301,7 +301,7 @@ impl Dht {
             Body::CertificateGet(owner) => self.give_certificate(from, id, owner, cx),
             Body::NeedCertificate => self.give_certificate(from, id, self.me, cx),
             Body::Certificate { owner, certificate } => {
-                self.handle_certificate(owner, certificate, cx);
+                self.handle_certificate(owner, &certificate, cx);
             }
             Body::Compare { range, digest, owned } => {
                 let reply = self.compare(range, digest, owned, cx.now.unix);

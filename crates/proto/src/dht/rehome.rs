@@ -385,8 +385,10 @@ impl Dht {
                 break;
             }
         }
-        let lacks =
-            |l: &&Listed| self.store.get(l.name).is_none_or(|held| held.tag & TAG_MASK != l.tag);
+        let lacks = |l: &&Listed| {
+            holds_point_of(own, l.name.key)
+                && self.store.get(l.name).is_none_or(|held| held.tag & TAG_MASK != l.tag)
+        };
         let wanted: Vec<Name> = names.iter().filter(lacks).map(|l| l.name).collect();
         self.counts.copies += ours.len() as u64;
         for record in ours {
