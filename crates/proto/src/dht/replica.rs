@@ -81,7 +81,8 @@ impl Dht {
         match self.certificates.check(record, cx) {
             Verdict::Valid => self.keep(from, message, cx),
             // The cached certificate may be an old one: the sender gets a chance to show the present one.
-            Verdict::Unknown | Verdict::Forged => {
+            verdict @ (Verdict::Unknown | Verdict::Forged) => {
+                self.counts.forged += u64::from(verdict == Verdict::Forged);
                 let (id, owner) = (message.id, record.owner);
                 if self.pending.push(from, owner, message, cx.now.instant) {
                     self.counts.overflows += 1;

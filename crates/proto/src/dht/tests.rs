@@ -330,7 +330,7 @@ fn sim_dh_03_get_pages_300_values() {
     for &id in &ids {
         ring.put(id, key, &[id.as_bytes().as_slice(), &[0; 80]].concat(), HOUR);
     }
-    ring.run(Duration::from_secs(20));
+    ring.run(Duration::from_secs(200));
     let before = ring.bytes;
     match ring.get(ids[17], key) {
         Outcome::Values { records, complete } => {
@@ -339,7 +339,8 @@ fn sim_dh_03_get_pages_300_values() {
         other => panic!("{other:?}"),
     }
     let size = 300 * (100 + 92);
-    assert!(ring.bytes - before < 4 * size, "replicas that agree are read once");
+    let share = (ring.bytes - before) as f64 / size as f64;
+    assert!(share < 4.0, "replicas that agree are read once: {share}");
 }
 
 #[test]
