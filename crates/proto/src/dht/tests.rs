@@ -235,7 +235,7 @@ fn key(kind: Kind, n: u64) -> Key {
 }
 
 fn seeds(default: u64) -> u64 {
-    option_env!("WARREN_SEEDS").and_then(|s| s.parse().ok()).unwrap_or(default)
+    std::env::var("WARREN_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(default)
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn sim_dh_05_replicas_survive_thirty_percent_loss() {
     assert_eq!(lost, 0, "before the repair: any valid value answers");
 
     ring.repair();
-    ring.run(Duration::from_secs(180));
+    ring.run(Duration::from_secs(15));
     for &key in &keys {
         let (owners, holders) = ring.replicas(key);
         assert_eq!(holders, owners, "after the repair all owners have it again");
