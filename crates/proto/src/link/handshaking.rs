@@ -129,13 +129,19 @@ impl Links {
             self.counters.silence += 1;
             return None;
         };
+        // Who was invited takes the place of our dial. If that is over, the slot is somebody else's by now.
+        let invited = hello.invited.map(|index| Slot(index.slot()));
+        let dial = invited.and_then(|slot| self.table.dial_at(slot));
+        let dial = dial.filter(|(index, _)| Some(*index) == hello.invited).map(|(_, dial)| dial);
+        if invited.is_some() && dial.is_none() {
+            self.counters.silence += 1;
+            return None;
+        }
+        let (target, reason) = dial.map_or((None, None), |dial| (dial.target, Some(dial.reason)));
         if !self.admission.enter(&path) {
             self.counters.half_open_limit += 1;
             return None;
         }
-        let invited = hello.invited.map(|index| Slot(index.slot()));
-        let dial = invited.and_then(|slot| self.table.dial_mut(slot));
-        let (target, reason) = dial.map_or((None, None), |dial| (dial.target, Some(dial.reason)));
         let exchange = self.ends[instance.0 as usize].suite.server(target, cx.now);
         let slot = invited.or_else(|| self.table.reserve(cx.rng));
         let (Ok(exchange), Some(slot)) = (exchange, slot) else {
