@@ -28,13 +28,17 @@ pub struct Excluded {
 }
 
 impl Excluded {
-    fn covers(&self, interface: &str, ip: IpAddr) -> bool {
+    /// Whether the address belongs to the virtual network.
+    pub fn covers(&self, ip: IpAddr) -> bool {
         let prefix = |ip: Ipv6Addr| u128::from(ip) >> 80;
+        match ip {
+            IpAddr::V4(ip) => self.ipv4.is_some_and(|subnet| subnet.contains(ip)),
+            IpAddr::V6(ip) => self.ipv6.is_some_and(|ours| prefix(ours) == prefix(ip)),
+        }
+    }
+
+    fn is_own_device(&self, interface: &str) -> bool {
         self.device.as_deref() == Some(interface)
-            || match ip {
-                IpAddr::V4(ip) => self.ipv4.is_some_and(|subnet| subnet.contains(ip)),
-                IpAddr::V6(ip) => self.ipv6.is_some_and(|ours| prefix(ours) == prefix(ip)),
-            }
     }
 }
 
@@ -60,7 +64,9 @@ fn offered(
         one => one == ip,
     };
     let usable = addresses
-        .filter(|(interface, ip)| reaches_us(*ip) && !excluded.covers(interface, *ip))
+        .filter(|(interface, ip)| {
+            reaches_us(*ip) && !excluded.covers(*ip) && !excluded.is_own_device(interface)
+        })
         .map(|(_, ip)| ip)
         .filter(|ip| !is_link_local(*ip));
     let (loopback, mut global): (Vec<_>, Vec<_>) = usable.partition(IpAddr::is_loopback);

@@ -405,3 +405,6 @@ fn from_io(checksum: packetio::Checksum) -> Checksum {
         packetio::Checksum::Partial => Checksum::Partial,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use crate::cli::Start;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::device::VirtualDevice;
-use crate::driver::Driver;
+use crate::driver::{Driver, Work};
 use crate::endpoints::Excluded;
 use crate::failure::Failure;
 use crate::identity::Identity;
@@ -106,6 +106,7 @@ async fn open(
         device,
         state,
         known,
+        work: Work::default(),
     })
 }
 

@@ -45,6 +45,16 @@ impl<K: Ord + Copy> Timers<K> {
         self.at.get(&key).copied()
     }
 
+    /// Timers that are set.
+    pub fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    /// Whether none is set.
+    pub fn is_empty(&self) -> bool {
+        self.at.is_empty()
+    }
+
     /// The earliest time at which [`Timers::expire`] has something to give.
     pub fn deadline(&self) -> Option<Instant> {
         self.due.first().map(|&(at, _)| at)

@@ -38,10 +38,10 @@ pub fn run() -> Result<()> {
         let _ = std::io::stdin().read(&mut [0]);
     }
     drop(group);
+    println!("{} of 4 steps passed", 4 - failed);
     if failed > 0 {
-        bail!("{failed} of 4 steps of the demo failed: see above");
+        std::process::exit(1);
     }
-    println!("4 of 4 steps passed");
     Ok(())
 }
 

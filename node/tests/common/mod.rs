@@ -1,7 +1,7 @@
 //! A group made with the command line alone, for tests that run the real binary.
 
 // Each test program uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -10,7 +10,7 @@ pub const HALF_OPEN_MAX: usize = 1_024;
 /// Half-open handshakes per IPv4 /24 or IPv6 /56: what one site needs after a power cut, a few at a time.
 pub const HALF_OPEN_PER_NETWORK_MAX: usize = 8;
 
-/// Counts half-open handshakes in which we are the server.
+/// Counts half-open handshakes that strangers asked for: by a hello, or by inviting us to send one.
 #[derive(Debug, Default)]
 pub struct Admission {
     total: usize,
@@ -30,6 +30,11 @@ impl Admission {
         *of_network += 1;
         self.total += 1;
         true
+    }
+
+    /// Places taken.
+    pub fn total(&self) -> usize {
+        self.total
     }
 
     /// Gives the place back, if the handshake had one.

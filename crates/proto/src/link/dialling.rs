@@ -60,7 +60,7 @@ impl Links {
         let (instance, target, paths, reason) = match state {
             State::Dial(dial) => (dial.instance, dial.target, dial.paths, dial.reason),
             State::Shaking(shaking) => {
-                self.admission.leave(&shaking.path, shaking.is_server);
+                self.admission.leave(&shaking.path, shaking.admitted);
                 let reason = shaking.reason.unwrap_or(Reason::Rekey);
                 (shaking.instance, shaking.target, vec![shaking.path], reason)
             }
@@ -96,15 +96,9 @@ impl Links {
         let reply = ProbeReply { dialler: probe.dialler, token };
         let bytes = end.gates[opened.gate].seal_reply(&reply, &opened.nonce).to_vec();
         self.counters.probes_answered += 1;
+        // Nothing else goes there before it is proven, even if we dial the same node: with the reply that node
+        // can do what is left to do, and whoever repeats its probe from elsewhere makes us send nothing more.
         cx.effects.push(Effect::Transmit { instance, path, bytes });
-        // Where its probe came from is one more place to dial it.
-        if let Some(slot) = self.table.dialling(instance, probe.id)
-            && let Some(dial) = self.table.dial_mut(slot)
-            && dial.invited.is_none()
-        {
-            dial.add_path(path, cx.now.instant);
-            self.run_dial(slot, cx);
-        }
     }
 
     pub(super) fn handle_reply(&mut self, path: Path, bytes: &[u8], cx: &mut Context<'_>) {
@@ -122,7 +116,8 @@ impl Links {
         let me = end.suite.node_id();
         if dial.target.is_none_or(|target| me < target) {
             let (target, reason) = (dial.target, Some(dial.reason));
-            let start = Start { path, token: reply.token, inviter: None, target, reason };
+            let start =
+                Start { path, token: reply.token, inviter: None, target, reason, admitted: false };
             self.start_client(slot, dial.instance, start, cx);
             return;
         }
@@ -165,11 +160,18 @@ impl Links {
         let reason = own.and_then(|slot| self.table.dial_mut(slot)).map(|dial| dial.reason);
         let target = Some(invite.id);
         let inviter = Some(invite.dialler);
-        let start = Start { path, token: invite.token, inviter, target, reason };
-        match own.or_else(|| self.table.reserve(cx.rng)) {
-            Some(slot) => self.start_client(slot, instance, start, cx),
-            None => self.counters.half_open_limit += 1,
+        // Our own dial has its place already; a stranger who invites us costs as much as one who says hello.
+        let admitted = own.is_none();
+        if admitted && !self.admission.enter(&path) {
+            self.counters.half_open_limit += 1;
+            return;
         }
+        let Some(slot) = own.or_else(|| Some(self.table.allocate(cx.rng)?.0)) else {
+            self.counters.half_open_limit += 1;
+            return self.admission.leave(&path, admitted);
+        };
+        let start = Start { path, token: invite.token, inviter, target, reason, admitted };
+        self.start_client(slot, instance, start, cx);
     }
 
     pub(super) fn ends_of(

@@ -23,6 +23,8 @@ pub(super) struct Start {
     pub inviter: Option<Index>,
     pub target: Option<NodeId>,
     pub reason: Option<Reason>,
+    /// Whether it holds a place of the admission.
+    pub admitted: bool,
 }
 
 impl Links {
@@ -40,6 +42,7 @@ impl Links {
             Err(refusal) => {
                 let (path, why) = (start.path, Failure::Refused(refusal));
                 cx.effects.push(Effect::Refused { instance, path, why, by: By::Us });
+                self.admission.leave(&start.path, start.admitted);
                 return self.fail_dial(slot, cx);
             }
         };
@@ -57,6 +60,7 @@ impl Links {
             reason: start.reason,
             path: start.path,
             is_server: false,
+            admitted: start.admitted,
             handshake: Box::new(Handshake::client(exchange, dial, cx.now.instant)),
         };
         self.table.put_shaking(slot, shaking);
@@ -129,26 +133,35 @@ impl Links {
             self.counters.silence += 1;
             return None;
         };
-        // Who was invited takes the place of our dial. If that is over, the slot is somebody else's by now.
-        let invited = hello.invited.map(|index| Slot(index.slot()));
-        let dial = invited.and_then(|slot| self.table.dial_at(slot));
-        let dial = dial.filter(|(index, _)| Some(*index) == hello.invited).map(|(_, dial)| dial);
-        if invited.is_some() && dial.is_none() {
-            self.counters.silence += 1;
-            return None;
-        }
-        let (target, reason) = dial.map_or((None, None), |dial| (dial.target, Some(dial.reason)));
-        if !self.admission.enter(&path) {
+        // Whoever probes chooses the index that its token is for: only one that we invited this path with counts.
+        let invited = match hello.invited.map(|index| self.table.inviting(index, path)) {
+            None => None,
+            Some(Some((slot, dial))) if dial.instance == instance => {
+                Some((slot, dial.target, Some(dial.reason)))
+            }
+            Some(_) => {
+                self.counters.silence += 1;
+                return None;
+            }
+        };
+        let admitted = invited.is_none();
+        if admitted && !self.admission.enter(&path) {
             self.counters.half_open_limit += 1;
             return None;
         }
-        let exchange = self.ends[instance.0 as usize].suite.server(target, cx.now);
-        let slot = invited.or_else(|| self.table.reserve(cx.rng));
-        let (Ok(exchange), Some(slot)) = (exchange, slot) else {
-            self.admission.leave(&path, true);
+        let (target, reason) = invited.map_or((None, None), |(_, target, reason)| (target, reason));
+        let exchange = self.ends[instance.0 as usize].suite.server(target, cx.now).ok();
+        let place = exchange.and_then(|exchange| {
+            let slot = match invited {
+                Some((slot, ..)) => slot,
+                None => self.table.allocate(cx.rng)?.0,
+            };
+            Some((exchange, slot, self.table.index(slot)?))
+        });
+        let Some((exchange, slot, local)) = place else {
+            self.admission.leave(&path, admitted);
             return None;
         };
-        let local = self.table.index(slot)?;
         let handshake = Handshake::server(exchange, &hello, &path, local, now);
         let shaking = Shaking {
             instance,
@@ -156,6 +169,7 @@ impl Links {
             reason,
             path,
             is_server: true,
+            admitted,
             handshake: Box::new(handshake),
         };
         self.table.put_shaking(slot, shaking);
@@ -200,7 +214,7 @@ impl Links {
         established: Established,
         cx: &mut Context<'_>,
     ) {
-        self.admission.leave(&shaking.path, shaking.is_server);
+        self.admission.leave(&shaking.path, shaking.admitted);
         let Shaking { instance, path, is_server, handshake, .. } = shaking;
         let (Some(index), Some(remote)) = (self.table.index(slot), handshake.peer_index()) else {
             return;

@@ -170,6 +170,21 @@ pub struct Counters {
     pub sessions_dead: u64,
 }
 
+/// How much of what is bounded is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Slots of the session table: sessions, handshakes and dials.
+    pub slots: usize,
+    /// Dials under way.
+    pub dials: usize,
+    /// Handshakes under way that strangers asked for.
+    pub half_open: usize,
+    /// Servers, in their handshake or in the session that it gave.
+    pub servers: usize,
+    /// Timers that are set.
+    pub timers: usize,
+}
+
 /// Our end of one overlay.
 struct End {
     suite: Box<dyn Suite>,
@@ -244,6 +259,17 @@ impl Links {
     /// What was counted.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// How much of what is bounded is in use.
+    pub fn footprint(&self) -> Footprint {
+        Footprint {
+            slots: self.table.len(),
+            dials: self.table.dials(),
+            half_open: self.admission.total(),
+            servers: self.table.servers(),
+            timers: self.timers.len(),
+        }
     }
 
     /// When [`Links::handle_timeout`] is due.

@@ -24,6 +24,8 @@ pub struct Shaking {
     pub reason: Option<Reason>,
     pub path: Path,
     pub is_server: bool,
+    /// Whether it holds a place of the admission: a stranger asked for it.
+    pub admitted: bool,
     pub handshake: Box<Handshake>,
 }
 
@@ -66,11 +68,6 @@ impl Table {
         Some((Slot(slot), index))
     }
 
-    /// Takes a free slot for something that is put there next.
-    pub fn reserve(&mut self, rng: &mut Rng) -> Option<Slot> {
-        self.allocate(rng).map(|(slot, _)| slot)
-    }
-
     pub fn index(&self, slot: Slot) -> Option<Index> {
         self.entries.get(slot.0).map(|entry| entry.index)
     }
@@ -111,6 +108,13 @@ impl Table {
         }
     }
 
+    /// The dial that invited the far end of `path` to start a handshake under this index.
+    pub fn inviting(&self, index: Index, path: Path) -> Option<(Slot, &Dial)> {
+        let slot = Slot(index.slot());
+        let (own, dial) = self.dial_at(slot)?;
+        (own == index && dial.invited == Some(path)).then_some((slot, dial))
+    }
+
     pub fn sessions(&self) -> impl Iterator<Item = (Slot, &Session)> {
         self.entries.iter().filter_map(|(slot, entry)| match &entry.state {
             Some(State::Session(session)) => Some((Slot(slot), &**session)),
@@ -149,6 +153,16 @@ impl Table {
             }
             _ => None,
         })
+    }
+
+    /// Slots in use.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Handshakes that a repeated hello is looked up in.
+    pub fn servers(&self) -> usize {
+        self.servers.len()
     }
 
     /// Dials under way.

@@ -13,6 +13,7 @@ use crate::path::Path;
 use crate::session::suite::{Failure, Suite};
 use crate::time::Instant;
 use crate::vpn;
+use crate::wire::record::{Key, Record};
 use pki::GroupSecret;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -94,6 +95,20 @@ pub enum Answer {
         hops: u8,
         /// Path class of the link to the peer, if there is one; else it went through the overlay.
         path: &'static str,
+    },
+    /// Values found.
+    Values {
+        /// The records, each verified.
+        records: Vec<Record>,
+        /// Whether every answering replica was read to the end; an absence is then sure.
+        complete: bool,
+    },
+    /// The value is stored.
+    Stored {
+        /// Under this key.
+        key: Key,
+        /// Nodes that keep it.
+        replicas: usize,
     },
     /// The ring as walked.
     Crawl(crate::overlay::crawl::Report),

@@ -14,8 +14,10 @@ mod command;
 mod endpoints;
 mod settle;
 mod status;
+mod table;
 
 use crate::NodeId;
+use crate::dht::{self, Dht};
 use crate::lane::Report;
 use crate::link::{self, Links};
 use crate::overlay::{self, Instance, Overlay};
@@ -27,9 +29,10 @@ use crate::vpn::{self, Vpn};
 use api::{Config, Event, Output};
 use command::Questions;
 use endpoints::Endpoints;
-pub use status::{Counters, PeerStatus, Status};
+pub use status::{Counters, Footprint, PeerStatus, Status};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use table::Operations;
 
 /// One participant. See [`api`] for the contract with its driver.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct Node {
     rng: Rng,
     links: Links,
     overlays: Vec<Overlay>,
+    dhts: Vec<Dht>,
+    operations: Operations,
     endpoints: Endpoints,
     questions: Questions,
     vpn: Option<Vpn>,
@@ -50,6 +55,7 @@ pub struct Node {
 struct Effects {
     links: VecDeque<link::Effect>,
     overlays: VecDeque<(Instance, overlay::Effect)>,
+    dhts: VecDeque<(Instance, dht::Effect)>,
 }
 
 impl Node {
@@ -58,11 +64,13 @@ impl Node {
         let mut rng = Rng::new(seed);
         let mut ends = Vec::new();
         let mut overlays = Vec::new();
+        let mut dhts = Vec::new();
         for overlay in config.overlays {
             let me = overlay.suite.node_id();
             let gate = |secret: &pki::GroupSecret| Gate::new(&secret.derive(b"warren gate"));
             ends.push((overlay.suite, overlay.secrets.iter().map(gate).collect()));
             let (policy, known) = (overlay.shortcuts, &overlay.known);
+            dhts.push(Dht::new(me, dht::Config::default()));
             overlays.push(Overlay::new(me, policy, overlay.bootstrap, known, now.instant));
         }
         let links = Links::new(ends, &mut rng, now.instant);
@@ -73,6 +81,8 @@ impl Node {
             rng,
             links,
             overlays,
+            dhts,
+            operations: Operations::default(),
             endpoints: Endpoints::default(),
             questions: Questions::default(),
             vpn,
@@ -142,7 +152,9 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Now) {
         self.with_links(now, |links, cx| links.handle_timeout(cx));
         for n in 0..self.overlays.len() {
-            self.with_overlay(Instance(n as u8), now, |overlay, cx| overlay.handle_timeout(cx));
+            let instance = Instance(n as u8);
+            self.with_overlay(instance, now, |overlay, cx| overlay.handle_timeout(cx));
+            self.with_dht(instance, now, |dht, cx| dht.handle_timeout(cx));
         }
         self.run_questions(now);
         self.with_vpn(|vpn| vpn.handle_timeout(now.instant));
@@ -164,6 +176,11 @@ impl Node {
         &self.overlays[instance.0 as usize]
     }
 
+    /// The hash table of one of its overlays, to look at.
+    pub fn dht(&self, instance: Instance) -> &Dht {
+        &self.dhts[instance.0 as usize]
+    }
+
     /// Its links, to look at.
     pub fn links(&self) -> &Links {
         &self.links
@@ -178,6 +195,7 @@ impl Node {
         self.overlays
             .iter()
             .filter_map(Overlay::deadline)
+            .chain(self.dhts.iter().filter_map(Dht::deadline))
             .chain(self.links.deadline())
             .chain(self.questions.deadline())
             .chain(self.vpn.as_ref().and_then(Vpn::deadline))

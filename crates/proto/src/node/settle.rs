@@ -23,6 +23,8 @@ impl Node {
                 self.on_link(effect, now);
             } else if let Some((instance, effect)) = self.effects.overlays.pop_front() {
                 self.on_overlay(instance, effect, now);
+            } else if let Some((instance, effect)) = self.effects.dhts.pop_front() {
+                self.on_dht(instance, effect, now);
             } else if let Some(effect) = self.vpn.as_mut().and_then(Vpn::poll) {
                 self.on_vpn(effect, now);
             } else {
@@ -136,7 +138,9 @@ impl Node {
             Effect::Deliver { source, protocol, hops, payload, .. } => {
                 self.on_delivered(instance, source, protocol, hops, payload, now);
             }
-            Effect::Neighbours { .. } => {}
+            Effect::Neighbours { left, right } => {
+                self.with_dht(instance, now, |dht, cx| dht.neighbours(left, right, cx));
+            }
             Effect::Joined => {
                 let after = now.instant - self.started;
                 self.event(Event::Joined { instance, after });
@@ -180,6 +184,9 @@ impl Node {
         match protocol {
             Protocol::Pong => self.handle_pong(source, hops, &payload, now),
             Protocol::IAmNearest => self.handle_nearest(source, &payload, now),
+            Protocol::Dht => {
+                self.with_dht(instance, now, |dht, cx| dht.handle(source, &payload, cx));
+            }
             Protocol::Tunnel => {
                 let from = Path::Overlay(source);
                 let for_lane = Header::parse(&payload).is_ok_and(|h| h.lane != LaneId::CONTROL);
@@ -200,7 +207,11 @@ impl Node {
         use vpn::Effect;
         let within = Instance(0);
         let lane = match effect {
-            Effect::Create { .. } | Effect::Release { .. } | Effect::Get { .. } => return,
+            Effect::Create { op, name, payload, ttl } => {
+                return self.create_for_vpn(op, &name, payload, ttl, now);
+            }
+            Effect::Release { op } => return self.release_for_vpn(op, now),
+            Effect::Get { op, name } => return self.get_for_vpn(op, &name, now),
             Effect::ResolveNearest { op, point } => return self.ask_nearest(op, point, now),
             Effect::Connect { node } => {
                 return self.with_overlay(within, now, |overlay, cx| overlay.connect(node, cx));
