@@ -16,7 +16,8 @@ help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps ## Build, lay a small network on this machine, and use the VPN in it
-	$(AS_ROOT) $(CARGO) run -q -p xtask -- demo
+	$(CARGO) build -p warren-node -p xtask
+	$(AS_ROOT) $${CARGO_TARGET_DIR:-target}/debug/xtask demo
 
 test: deps tidy lint test-code ## Install what tests need, then run all checks and tests
 

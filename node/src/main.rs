@@ -1,2 +1,63 @@
-//! Placeholder.
-fn main() {}
+//! `warren`: the daemon and command line that drive the core.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`cli`] | which commands are there |
+//! | [`config`], [`state`], [`known`] | what was set, and what is remembered |
+//! | [`identity`] | who is this node, and whom does it believe |
+//! | [`up`] | how does a daemon start |
+//! | [`driver`] | what does the node do next |
+//! | [`lane`] | which thread moves the packets |
+//! | [`device`], [`endpoints`], [`clock`] | what does the host offer |
+//! | [`api`], [`client`] | how do the other commands talk to it |
+//! | [`metrics`], [`log`] | what does an operator see |
+//! | [`request`], [`ca`] | how is a group made with no server |
+//! | [`failure`] | what does a user read when it does not work |
+
+mod api;
+mod ca;
+mod cli;
+mod client;
+mod clock;
+mod config;
+mod device;
+mod driver;
+mod endpoints;
+mod failure;
+mod identity;
+mod known;
+mod lane;
+mod log;
+mod metrics;
+mod request;
+mod state;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use api::Request;
+use cli::{Cli, Command};
+use failure::Failure;
+use up::Role;
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Up(start) => up::run(start, Role::Member),
+        Command::Bootstrap(start) => up::run(start, Role::Bootstrap),
+        Command::Status(ask) => client::run(&Request::Status, ask),
+        Command::Peers(ask) => client::run(&Request::Peers, ask),
+        Command::Ping(ping) => client::run(&Request::Ping { to: ping.member.clone() }, &ping.ask),
+        Command::Crawl(ask) => client::run(&Request::Crawl, ask),
+        Command::Request(make) => request::run(make),
+        Command::Ca(command) => ca::run(command),
+    }
+}

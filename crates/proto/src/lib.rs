@@ -20,6 +20,7 @@
 
 #![warn(clippy::iter_over_hash_type)]
 
+pub mod dht;
 pub mod lane;
 pub mod link;
 pub mod node;

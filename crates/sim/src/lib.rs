@@ -1,14 +1,24 @@
-//! The parts of `warren-sim` around the simulated world: where delays come from, how results are
-//! judged and how they are written down.
+//! `warren-sim`: the real protocol core in virtual time, many nodes in one process.
 //!
+//! - [`world`]: hosts, network and clock around [`proto::Node`];
+//! - [`population`]: who lives in a world;
+//! - [`check`]: what must hold in a world, and where it does not;
+//! - [`scenario`]: files that say what happens, and the tables that come of them;
 //! - [`latency`]: delay matrices, measured (files) or generated (King-like);
 //! - [`hash`]: the running hash by which two runs prove that they were equal;
 //! - [`stats`]: means, intervals and the goodness-of-fit tests that the row tests use;
 //! - [`report`]: result tables as text, JSON and CSV.
 //!
+//! There is no protocol logic here: what a node does is decided in the core, which does not know that time
+//! is virtual.
+//!
 //! Nothing here reads a clock or a global random source: the same seed gives the same result.
 
+pub mod check;
 pub mod hash;
 pub mod latency;
+pub mod population;
 pub mod report;
+pub mod scenario;
 pub mod stats;
+pub mod world;

@@ -229,6 +229,9 @@ fn a_verdict_does_not_outlive_the_session_it_was_given_for() {
     let (mut a, _) = pair(Cipher::Null);
     let packet = udp(v4(2), v4(3), b"x");
     let Outbound::Seal(flow) = a.outbound(&packet, packet.len(), Instant::ZERO) else { panic!() };
+    join(&mut a, 4, 5, Cipher::Null);
+    let sealed = a.seal(flow, [&packet, &[]], Checksum::Complete, &mut [0; 200]);
+    assert_eq!(sealed, Err(Reason::SessionGone), "another session took its place");
     a.apply(Delta::RemoveSession { slot: SLOT });
     let sealed = a.seal(flow, [&packet, &[]], Checksum::Complete, &mut [0; 200]);
     assert_eq!(sealed, Err(Reason::SessionGone));

@@ -71,6 +71,8 @@ pub struct Session {
     pub welcome: Option<Welcome>,
     /// Where the session stands.
     pub stage: Stage,
+    /// Welcomes that we sent unasked and whose answer did not come yet.
+    pub greetings_out: u32,
     /// Is it alive?
     pub liveness: Liveness,
     /// When it was made.
@@ -130,6 +132,7 @@ impl Session {
             path: origin.path,
             welcome: None,
             stage: Stage::Greeting { again_at: now },
+            greetings_out: 0,
             liveness,
             since: now,
             challenge: None,

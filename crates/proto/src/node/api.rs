@@ -12,6 +12,8 @@ use crate::overlay::shortcut::ShortcutPolicy;
 use crate::path::Path;
 use crate::session::suite::{Failure, Suite};
 use crate::time::Instant;
+use crate::vpn;
+use crate::wire::record::{Key, Record};
 use pki::GroupSecret;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub struct Ticket(pub u64);
 pub struct Config {
     /// The overlays it takes part in; one today, a public one below a private one later.
     pub overlays: Vec<OverlayConfig>,
+    /// The virtual network over the first overlay; a bootstrap node has none.
+    pub vpn: Option<vpn::Config>,
 }
 
 /// One overlay of a node.
@@ -52,6 +56,8 @@ pub enum Output {
     },
     /// Give this to the data lane.
     Lane(LaneInput),
+    /// Set the addresses of the virtual device.
+    Device(vpn::DeviceAddresses),
     /// A command is answered.
     Answer(Ticket, Answer),
     /// Something that a log, a user or a test wants to know.
@@ -89,6 +95,20 @@ pub enum Answer {
         hops: u8,
         /// Path class of the link to the peer, if there is one; else it went through the overlay.
         path: &'static str,
+    },
+    /// Values found.
+    Values {
+        /// The records, each verified.
+        records: Vec<Record>,
+        /// Whether every answering replica was read to the end; an absence is then sure.
+        complete: bool,
+    },
+    /// The value is stored.
+    Stored {
+        /// Under this key.
+        key: Key,
+        /// Nodes that keep it.
+        replicas: usize,
     },
     /// The ring as walked.
     Crawl(crate::overlay::crawl::Report),
@@ -142,4 +162,6 @@ pub enum Event {
     },
     /// Another live node holds our ID: this node must stop.
     IdInUse,
+    /// Something in the virtual network.
+    Vpn(vpn::Event),
 }

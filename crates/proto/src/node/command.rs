@@ -5,45 +5,58 @@ use super::api::{Answer, Output, Ticket};
 use crate::NodeId;
 use crate::overlay::Instance;
 use crate::time::{Instant, Now};
+use crate::vpn::{self, Op};
 use crate::wire::routed::{Mode, Protocol};
+use pki::LineError;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Pings under way at most; more are answered with a failure.
-const PINGS_MAX: usize = 256;
+/// Questions under way at most; more are answered with a failure.
+const QUESTIONS_MAX: usize = 1_024;
 /// How long a ping is waited for: the longest round trips of an overlay of 1,000 nodes are below this.
 const PING_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the nearest node has to answer before it is asked again, and how often it is asked. Packets
+/// wait for it for 2 s.
+const NEAREST_PATIENCE: Duration = Duration::from_millis(700);
+const NEAREST_TRIES: u32 = 3;
 
-/// Overlay pings that wait for their pong.
+/// Questions to nodes afar that wait for their answer, by the token that the answer repeats.
 #[derive(Debug, Default)]
-pub struct Pings(BTreeMap<[u8; 8], Ping>);
+pub struct Questions(BTreeMap<[u8; 8], Question>);
 
 #[derive(Debug)]
-struct Ping {
-    ticket: Ticket,
-    node: NodeId,
-    sent_at: Instant,
+struct Question {
+    asked_at: Instant,
+    subject: Subject,
 }
 
-impl Pings {
-    /// When the first of them is given up.
+#[derive(Debug)]
+enum Subject {
+    Ping { ticket: Ticket, node: NodeId },
+    Nearest { op: Op, point: NodeId, tries: u32 },
+}
+
+impl Question {
+    fn due_at(&self) -> Instant {
+        self.asked_at
+            + match self.subject {
+                Subject::Ping { .. } => PING_PATIENCE,
+                Subject::Nearest { .. } => NEAREST_PATIENCE,
+            }
+    }
+}
+
+impl Questions {
+    /// When the first of them is to be repeated or given up.
     pub fn deadline(&self) -> Option<Instant> {
-        self.0.values().map(|ping| ping.sent_at + PING_PATIENCE).min()
+        self.0.values().map(Question::due_at).min()
     }
 }
 
 impl Node {
     /// Pings a node through the overlay, or over its link if there is one.
     pub fn ping(&mut self, ticket: Ticket, node: NodeId, now: Now) {
-        if self.pings.0.len() >= PINGS_MAX {
-            self.answer(ticket, Answer::Failed("too many pings under way: try again".into()));
-            return;
-        }
-        let token = self.rng.bytes();
-        self.pings.0.insert(token, Ping { ticket, node, sent_at: now.instant });
-        self.with_overlay(Instance(0), now, |overlay, cx| {
-            overlay.send(Mode::Exact, Protocol::Ping, node, &token, cx);
-        });
+        self.ask(Subject::Ping { ticket, node }, now);
         self.settle(now);
     }
 
@@ -59,6 +72,16 @@ impl Node {
         self.settle(now);
     }
 
+    /// Takes revocation notices in text form, one a line, and ends the sessions that they concern. Returns
+    /// how many were news; an overlay without certificates takes none.
+    pub fn take_notices(&mut self, text: &str, now: Now) -> Result<usize, LineError> {
+        let Some(trust) = self.links.suite_mut(Instance(0)).trust_mut() else { return Ok(0) };
+        let news = trust.ledger_mut().take_text(text);
+        self.with_links(now, |links, cx| links.rejudge(cx));
+        self.settle(now);
+        news
+    }
+
     /// Leaves all overlays; the driver sends what is still to be sent and drops the node.
     pub fn leave(&mut self, now: Now) {
         for n in 0..self.overlays.len() {
@@ -67,29 +90,85 @@ impl Node {
         self.settle(now);
     }
 
+    /// Asks which node is nearest to a point, for the virtual network.
+    pub(super) fn ask_nearest(&mut self, op: Op, point: NodeId, now: Now) {
+        self.ask(Subject::Nearest { op, point, tries: 1 }, now);
+    }
+
+    fn ask(&mut self, subject: Subject, now: Now) {
+        if self.questions.0.len() >= QUESTIONS_MAX {
+            return self.give_up(subject, "too many questions under way: try again", now);
+        }
+        let token = self.rng.bytes();
+        let (mode, protocol, to) = match subject {
+            Subject::Ping { node, .. } => (Mode::Exact, Protocol::Ping, node),
+            Subject::Nearest { point, .. } => (Mode::Greedy, Protocol::WhoIsNearest, point),
+        };
+        self.questions.0.insert(token, Question { asked_at: now.instant, subject });
+        self.with_overlay(Instance(0), now, |overlay, cx| {
+            overlay.send(mode, protocol, to, &token, cx);
+        });
+    }
+
     pub(super) fn handle_pong(&mut self, source: NodeId, hops: u8, payload: &[u8], now: Now) {
         let Ok(token) = <[u8; 8]>::try_from(payload) else { return };
-        if self.pings.0.get(&token).is_none_or(|ping| ping.node != source) {
+        let is_ping_of =
+            |subject: &Subject| matches!(subject, Subject::Ping { node, .. } if *node == source);
+        if !self.questions.0.get(&token).is_some_and(|q| is_ping_of(&q.subject)) {
             return;
         }
-        if let Some(ping) = self.pings.0.remove(&token) {
-            let rtt = now.instant - ping.sent_at;
+        if let Some(Question { asked_at, subject: Subject::Ping { ticket, .. } }) =
+            self.questions.0.remove(&token)
+        {
+            let rtt = now.instant - asked_at;
             let link = self.links.session(Instance(0), source);
             let path = link.map_or("overlay", |(_, session)| session.path.class());
-            self.answer(ping.ticket, Answer::Pong { rtt, hops, path });
+            self.answer(ticket, Answer::Pong { rtt, hops, path });
         }
     }
 
-    pub(super) fn run_pings(&mut self, now: Now) {
-        let late = |ping: &Ping| ping.sent_at + PING_PATIENCE <= now.instant;
-        let lost: Vec<[u8; 8]> =
-            self.pings.0.iter().filter(|(_, ping)| late(ping)).map(|(&token, _)| token).collect();
-        for token in lost {
-            if let Some(ping) = self.pings.0.remove(&token) {
-                let node = ping.node;
-                let text = format!("no answer from {node}: is it running and in this group?");
-                self.answer(ping.ticket, Answer::Failed(text));
+    pub(super) fn handle_nearest(&mut self, source: NodeId, payload: &[u8], now: Now) {
+        let Ok(token) = <[u8; 8]>::try_from(payload) else { return };
+        let is_nearest = |q: &Question| matches!(q.subject, Subject::Nearest { .. });
+        if !self.questions.0.get(&token).is_some_and(is_nearest) {
+            return;
+        }
+        if let Some(Question { subject: Subject::Nearest { op, .. }, .. }) =
+            self.questions.0.remove(&token)
+        {
+            self.with_vpn(|vpn| {
+                vpn.handle_answer(op, &vpn::Answer::Nearest(source), now.instant);
+            });
+        }
+    }
+
+    pub(super) fn run_questions(&mut self, now: Now) {
+        let late: Vec<[u8; 8]> = self
+            .questions
+            .0
+            .iter()
+            .filter(|(_, question)| question.due_at() <= now.instant)
+            .map(|(&token, _)| token)
+            .collect();
+        for token in late {
+            match self.questions.0.remove(&token).map(|question| question.subject) {
+                Some(Subject::Nearest { op, point, tries }) if tries < NEAREST_TRIES => {
+                    self.ask(Subject::Nearest { op, point, tries: tries + 1 }, now);
+                }
+                Some(subject) => {
+                    self.give_up(subject, "no answer: is the node running and in this group?", now);
+                }
+                None => {}
             }
+        }
+    }
+
+    fn give_up(&mut self, subject: Subject, why: &str, now: Now) {
+        match subject {
+            Subject::Ping { ticket, .. } => self.answer(ticket, Answer::Failed(why.to_owned())),
+            Subject::Nearest { op, .. } => self.with_vpn(|vpn| {
+                vpn.handle_answer(op, &vpn::Answer::Unavailable, now.instant);
+            }),
         }
     }
 

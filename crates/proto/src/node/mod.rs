@@ -14,8 +14,10 @@ mod command;
 mod endpoints;
 mod settle;
 mod status;
+mod table;
 
 use crate::NodeId;
+use crate::dht::{self, Dht};
 use crate::lane::Report;
 use crate::link::{self, Links};
 use crate::overlay::{self, Instance, Overlay};
@@ -23,12 +25,14 @@ use crate::path::Path;
 use crate::rng::Rng;
 use crate::session::gate::Gate;
 use crate::time::{Instant, Now};
+use crate::vpn::{self, Vpn};
 use api::{Config, Event, Output};
-use command::Pings;
+use command::Questions;
 use endpoints::Endpoints;
 pub use status::{Counters, Footprint, PeerStatus, Status};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use table::Operations;
 
 /// One participant. See [`api`] for the contract with its driver.
 #[derive(Debug)]
@@ -37,8 +41,11 @@ pub struct Node {
     rng: Rng,
     links: Links,
     overlays: Vec<Overlay>,
+    dhts: Vec<Dht>,
+    operations: Operations,
     endpoints: Endpoints,
-    pings: Pings,
+    questions: Questions,
+    vpn: Option<Vpn>,
     effects: Effects,
     outputs: VecDeque<Output>,
 }
@@ -48,38 +55,60 @@ pub struct Node {
 struct Effects {
     links: VecDeque<link::Effect>,
     overlays: VecDeque<(Instance, overlay::Effect)>,
+    dhts: VecDeque<(Instance, dht::Effect)>,
 }
 
 impl Node {
     /// A node that starts to dial at its first [`Node::handle_timeout`], which is due at once.
-    pub fn new(config: Config, seed: [u8; 32], now: Now) -> Node {
+    pub fn new(config: Config, seed: [u8; 32], now: Now) -> Result<Node, vpn::ConfigError> {
         let mut rng = Rng::new(seed);
         let mut ends = Vec::new();
         let mut overlays = Vec::new();
+        let mut dhts = Vec::new();
         for overlay in config.overlays {
             let me = overlay.suite.node_id();
             let gate = |secret: &pki::GroupSecret| Gate::new(&secret.derive(b"warren gate"));
             ends.push((overlay.suite, overlay.secrets.iter().map(gate).collect()));
             let (policy, known) = (overlay.shortcuts, &overlay.known);
+            dhts.push(Dht::new(me, dht::Config::default()));
             overlays.push(Overlay::new(me, policy, overlay.bootstrap, known, now.instant));
         }
         let links = Links::new(ends, &mut rng, now.instant);
-        Node {
+        let own_rng = Rng::new(rng.bytes());
+        let vpn = config.vpn.map(|config| Vpn::new(config, own_rng)).transpose()?;
+        let mut node = Node {
             started: now.instant,
             rng,
             links,
             overlays,
+            dhts,
+            operations: Operations::default(),
             endpoints: Endpoints::default(),
-            pings: Pings::default(),
+            questions: Questions::default(),
+            vpn,
             effects: Effects::default(),
             outputs: VecDeque::new(),
-        }
+        };
+        node.settle(now);
+        Ok(node)
     }
 
     /// A datagram came that the lane did not know: a probe, a handshake or a control frame.
     pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &mut [u8], now: Now) {
         let path = Path::Direct(from);
         self.with_links(now, |links, cx| links.handle_datagram(path, None, bytes, cx));
+        self.settle(now);
+    }
+
+    /// The lane has no session for this packet from the device, whose checksum is complete.
+    pub fn handle_unrouted(&mut self, packet: &[u8], now: Now) {
+        self.with_vpn(|vpn| vpn.handle_unrouted(packet, now.instant));
+        self.settle(now);
+    }
+
+    /// The lane opened this packet, its checksum complete, and does not know whether its source is `peer`'s.
+    pub fn handle_unproven(&mut self, peer: NodeId, packet: &[u8], now: Now) {
+        self.with_vpn(|vpn| vpn.handle_unproven(peer, packet, now.instant));
         self.settle(now);
     }
 
@@ -96,11 +125,13 @@ impl Node {
             let (slot, tally) = (session.slot, &session.tally);
             self.with_links(now, |links, cx| {
                 links.handle_activity(slot, tally.last_heard, tally.last_sent, cx);
+                links.handle_frames_sealed(slot, session.frames_in_epoch, cx);
                 if let Some(path) = tally.roamed {
                     links.handle_roamed(slot, path, cx);
                 }
             });
         }
+        self.with_vpn(|vpn| vpn.handle_report(report, now.instant));
         self.settle(now);
     }
 
@@ -121,9 +152,12 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Now) {
         self.with_links(now, |links, cx| links.handle_timeout(cx));
         for n in 0..self.overlays.len() {
-            self.with_overlay(Instance(n as u8), now, |overlay, cx| overlay.handle_timeout(cx));
+            let instance = Instance(n as u8);
+            self.with_overlay(instance, now, |overlay, cx| overlay.handle_timeout(cx));
+            self.with_dht(instance, now, |dht, cx| dht.handle_timeout(cx));
         }
-        self.run_pings(now);
+        self.run_questions(now);
+        self.with_vpn(|vpn| vpn.handle_timeout(now.instant));
         self.settle(now);
     }
 
@@ -142,17 +176,29 @@ impl Node {
         &self.overlays[instance.0 as usize]
     }
 
+    /// The hash table of one of its overlays, to look at.
+    pub fn dht(&self, instance: Instance) -> &Dht {
+        &self.dhts[instance.0 as usize]
+    }
+
     /// Its links, to look at.
     pub fn links(&self) -> &Links {
         &self.links
+    }
+
+    /// Its virtual network, to look at.
+    pub fn vpn(&self) -> Option<&Vpn> {
+        self.vpn.as_ref()
     }
 
     fn deadline(&self) -> Instant {
         self.overlays
             .iter()
             .filter_map(Overlay::deadline)
+            .chain(self.dhts.iter().filter_map(Dht::deadline))
             .chain(self.links.deadline())
-            .chain(self.pings.deadline())
+            .chain(self.questions.deadline())
+            .chain(self.vpn.as_ref().and_then(Vpn::deadline))
             .min()
             .unwrap_or(Instant::FAR_FUTURE)
     }
@@ -175,6 +221,12 @@ impl Node {
             &mut overlay::Context { now, rng: &mut self.rng, effects: &mut effects },
         );
         self.effects.overlays.extend(effects.into_iter().map(|effect| (instance, effect)));
+    }
+
+    fn with_vpn(&mut self, f: impl FnOnce(&mut Vpn)) {
+        if let Some(vpn) = &mut self.vpn {
+            f(vpn);
+        }
     }
 
     fn event(&mut self, event: Event) {

@@ -10,6 +10,7 @@ use crate::path::Path;
 use crate::session::LaneId;
 use crate::session::handshake::By;
 use crate::time::Now;
+use crate::vpn::{self, Vpn};
 use crate::wire::control::{CloseReason, Control};
 use crate::wire::frame::Header;
 use crate::wire::routed::{Mode, Protocol};
@@ -22,6 +23,10 @@ impl Node {
                 self.on_link(effect, now);
             } else if let Some((instance, effect)) = self.effects.overlays.pop_front() {
                 self.on_overlay(instance, effect, now);
+            } else if let Some((instance, effect)) = self.effects.dhts.pop_front() {
+                self.on_dht(instance, effect, now);
+            } else if let Some(effect) = self.vpn.as_mut().and_then(Vpn::poll) {
+                self.on_vpn(effect, now);
             } else {
                 return;
             }
@@ -43,7 +48,8 @@ impl Node {
             Effect::Up { instance, peer, former, .. } => {
                 self.on_up(instance, peer, former.is_none(), now);
             }
-            Effect::Down { instance, peer, reason, .. } => {
+            Effect::Down { instance, peer, slot, reason, .. } => {
+                self.with_vpn(|vpn| vpn.handle_session_down(slot));
                 self.with_overlay(instance, now, |overlay, cx| {
                     overlay.handle_unlinked(peer, reason, cx);
                 });
@@ -56,6 +62,9 @@ impl Node {
             }
             Effect::Control { instance, peer, message } => {
                 self.on_control(instance, peer, &message, now);
+            }
+            Effect::DialFailed { target: Some(target), paths, .. } if tunnels(&paths) => {
+                self.with_vpn(|vpn| vpn.handle_unreachable(target, now.instant));
             }
             Effect::DialFailed { instance, target: Some(target), .. } => {
                 self.with_overlay(instance, now, |overlay, cx| {
@@ -77,7 +86,8 @@ impl Node {
     }
 
     fn on_up(&mut self, instance: Instance, peer: NodeId, is_new: bool, now: Now) {
-        let Some((_, session)) = self.links.session(instance, peer) else { return };
+        let Some((slot, session)) = self.links.session(instance, peer) else { return };
+        let pinned = session.peer.member.as_ref().and_then(|member| member.ipv4);
         let (path, welcome) = (session.path, session.welcome);
         let member = session.peer.member.as_ref().map(|m| (m.user.clone(), m.group.clone()));
         if let Path::Direct(endpoint) = path {
@@ -88,6 +98,9 @@ impl Node {
                 overlay.handle_linked(peer, endpoint, cx);
             });
         }
+        let announced = welcome.and_then(|welcome| welcome.ipv4);
+        let facts = vpn::Peer { id: peer, pinned };
+        self.with_vpn(|vpn| vpn.handle_session_up(slot, &facts, announced, now.instant));
         if is_new {
             self.event(Event::LinkUp { instance, peer, member, path });
         }
@@ -101,6 +114,9 @@ impl Node {
             Ok(Control::Routed(bytes)) => self.with_overlay(instance, now, |overlay, cx| {
                 overlay.handle_routed(peer, bytes, cx);
             }),
+            Ok(Control::Address(ipv4)) => {
+                self.with_vpn(|vpn| vpn.handle_announced(peer, ipv4, now.instant));
+            }
             _ => {}
         }
     }
@@ -122,10 +138,13 @@ impl Node {
             Effect::Deliver { source, protocol, hops, payload, .. } => {
                 self.on_delivered(instance, source, protocol, hops, payload, now);
             }
-            Effect::Neighbours { .. } => {}
+            Effect::Neighbours { left, right } => {
+                self.with_dht(instance, now, |dht, cx| dht.neighbours(left, right, cx));
+            }
             Effect::Joined => {
                 let after = now.instant - self.started;
                 self.event(Event::Joined { instance, after });
+                self.with_vpn(|vpn| vpn.handle_joined(now.instant));
             }
             Effect::ConnectFailed(node) => {
                 let paths = vec![Path::Overlay(node)];
@@ -138,7 +157,11 @@ impl Node {
     }
 
     fn dial(&mut self, instance: Instance, target: NodeId, to: Vec<SocketAddr>, now: Now) {
-        let paths: Vec<Path> = to.into_iter().filter(is_dialable).map(Path::Direct).collect();
+        let local = self.vpn.as_ref().map(|vpn| *vpn.local());
+        // A VPN that forms links through its own subnet would carry itself.
+        let outside = |to: &SocketAddr| local.is_none_or(|local| !local.is_inside(to.ip()));
+        let dialable = to.into_iter().filter(is_dialable).filter(outside);
+        let paths: Vec<Path> = dialable.map(Path::Direct).collect();
         let linked = self.links.session(instance, target).map(|(_, session)| session.path);
         if let Some(Path::Direct(endpoint)) = linked {
             self.with_overlay(instance, now, |overlay, cx| {
@@ -160,6 +183,10 @@ impl Node {
     ) {
         match protocol {
             Protocol::Pong => self.handle_pong(source, hops, &payload, now),
+            Protocol::IAmNearest => self.handle_nearest(source, &payload, now),
+            Protocol::Dht => {
+                self.with_dht(instance, now, |dht, cx| dht.handle(source, &payload, cx));
+            }
             Protocol::Tunnel => {
                 let from = Path::Overlay(source);
                 let for_lane = Header::parse(&payload).is_ok_and(|h| h.lane != LaneId::CONTROL);
@@ -176,11 +203,54 @@ impl Node {
         }
     }
 
+    fn on_vpn(&mut self, effect: vpn::Effect, now: Now) {
+        use vpn::Effect;
+        let within = Instance(0);
+        let lane = match effect {
+            Effect::Create { op, name, payload, ttl } => {
+                return self.create_for_vpn(op, &name, payload, ttl, now);
+            }
+            Effect::Release { op } => return self.release_for_vpn(op, now),
+            Effect::Get { op, name } => return self.get_for_vpn(op, &name, now),
+            Effect::ResolveNearest { op, point } => return self.ask_nearest(op, point, now),
+            Effect::Connect { node } => {
+                return self.with_overlay(within, now, |overlay, cx| overlay.connect(node, cx));
+            }
+            Effect::Disconnect { node } => return self.disconnect(within, node, now),
+            Effect::Device(addresses) => {
+                let ipv4 = addresses.ipv4.map(|(ip, _)| ip);
+                self.with_links(now, |links, cx| links.announce(ipv4, cx));
+                return self.outputs.push_back(Output::Device(addresses));
+            }
+            Effect::Event(event) => return self.event(Event::Vpn(event)),
+            Effect::Delta(delta) => LaneInput::Delta(delta),
+            Effect::Outbound(packet) => LaneInput::Outbound(packet),
+            Effect::Deliver(packet) => LaneInput::Deliver(packet),
+        };
+        self.outputs.push_back(Output::Lane(lane));
+    }
+
+    /// The virtual network needs a session no longer: a link stays for the overlay's reasons, a session
+    /// through the overlay has no other.
+    fn disconnect(&mut self, instance: Instance, node: NodeId, now: Now) {
+        self.with_overlay(instance, now, |overlay, cx| overlay.release(node, cx));
+        let path = self.links.session(instance, node).map(|(_, session)| session.path);
+        if let Some(Path::Overlay(_)) = path {
+            let reason = CloseReason::Unneeded;
+            self.with_links(now, |links, cx| links.close(instance, node, reason, cx));
+        }
+    }
+
     /// Tells the overlays where we may be dialled.
     pub(super) fn offer_endpoints(&mut self) {
         let offered = self.endpoints.offered();
         self.overlays.iter_mut().for_each(|overlay| overlay.handle_endpoints(offered.clone()));
     }
+}
+
+/// Whether a dial went through the overlay only: the last resort.
+fn tunnels(paths: &[Path]) -> bool {
+    paths.iter().all(|path| matches!(path, Path::Overlay(_)))
 }
 
 fn describe(reason: Option<CloseReason>) -> &'static str {

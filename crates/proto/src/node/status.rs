@@ -2,6 +2,7 @@
 
 use super::Node;
 use crate::NodeId;
+use crate::dht;
 use crate::link;
 use crate::overlay::{self, Instance};
 use crate::path::Path;
@@ -52,6 +53,8 @@ pub struct Counters {
     pub links: link::Counters,
     /// About routed messages.
     pub overlay: overlay::Counters,
+    /// About the hash table.
+    pub dht: dht::Counts,
 }
 
 /// How much of what is bounded is in use.
@@ -100,7 +103,11 @@ impl Node {
 
     /// What the core counted.
     pub fn counters(&self) -> Counters {
-        Counters { links: self.links.counters(), overlay: self.overlay(Instance(0)).counters() }
+        Counters {
+            links: self.links.counters(),
+            overlay: self.overlay(Instance(0)).counters(),
+            dht: self.dht(Instance(0)).counts(),
+        }
     }
 
     /// How much of what is bounded is in use.

@@ -59,7 +59,9 @@ impl Net {
             known: Vec::new(),
             shortcuts: Box::new(Harmonic),
         };
-        let mut node = Node::new(Config { overlays: vec![overlay] }, [n; 32], self.now());
+        let mut node =
+            Node::new(Config { overlays: vec![overlay], vpn: None }, [n; 32], self.now())
+                .expect("no virtual network to be wrong");
         node.handle_endpoints(vec![endpoint(n)], self.now());
         self.nodes.insert(endpoint(n), node);
         self.with(endpoint(n), Node::handle_timeout);
@@ -80,7 +82,10 @@ impl Net {
         f(node, now);
         loop {
             match node.poll() {
-                Output::Wait(until) => break drop(self.waits.insert(at, until)),
+                Output::Wait(until) => {
+                    self.waits.insert(at, until);
+                    break;
+                }
                 Output::Datagram { to, bytes } => {
                     let cut = self.blocked.contains(&(at, to)) || self.blocked.contains(&(to, at));
                     if self.rng.unit() >= self.loss && !cut {
@@ -90,7 +95,7 @@ impl Net {
                 }
                 Output::Event(event) => self.events.push((at, event)),
                 Output::Answer(_, answer) => self.answers.push(answer),
-                Output::Lane(_) => {}
+                Output::Lane(_) | Output::Device(_) => {}
             }
         }
     }

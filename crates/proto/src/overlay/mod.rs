@@ -14,10 +14,12 @@
 //! | `route` | where does a message go next |
 //! | `near` | which ring neighbours are kept and sought |
 //! | `shortcut` | which long links are drawn |
-//! | `links` | how is a link asked for, kept and trimmed |
+//! | `connect` | how is a link asked for |
+//! | `links` | what is a link for, and when is it let go |
 //! | `known` | who was linked once and is dialled again |
 //! | `crawl` | is the whole ring consistent |
 
+mod connect;
 pub mod crawl;
 pub mod known;
 mod links;
@@ -33,8 +35,9 @@ use crate::timer::Timers;
 use crate::wire::connect::Purpose;
 use crate::wire::control::{CloseReason, Control, STATUS_PER_SIDE_MAX, Status};
 use crate::wire::routed::{HOP_LIMIT_MAX, Mode, Protocol, Routed};
+use connect::Requests;
 use known::KnownPeers;
-use links::{Peer, Requests};
+use links::Peer;
 use route::Decision;
 use shortcut::ShortcutPolicy;
 use std::collections::{BTreeMap, BTreeSet};

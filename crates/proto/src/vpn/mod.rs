@@ -11,7 +11,7 @@
 //! | file | question |
 //! |---|---|
 //! | [`address`] | which addresses are there, and whose can they be |
-//! | [`verdict`] | may this packet pass |
+//! | [`verdict`](mod@verdict) | may this packet pass |
 //! | [`lease`] | how does this node come by its IPv4 address |
 //! | [`resolve`] | which node owns an address |
 //! | [`waiting`] | which packets wait for an answer |

@@ -473,6 +473,20 @@ fn a_source_is_looked_up_beside_the_first_packets_which_wait() {
 }
 
 #[test]
+fn an_address_that_was_nobodys_is_looked_up_again_after_some_seconds() {
+    let mut world = World::of(2);
+    world.connect(0, 1);
+    let early = udp(ip(77).into(), ip(3).into(), b"early");
+    world.send_forged(0, &early);
+    world.table.insert(lease::name_of("lab", ip(77)), (0, Op(u64::MAX)));
+    world.send_forged(0, &early);
+    assert!(world.received(1).is_empty());
+    world.pass(resolve::ABSENT_LIFE);
+    world.send_forged(0, &early);
+    assert_eq!(world.received(1), [early]);
+}
+
+#[test]
 fn one_peer_cannot_make_us_look_up_many_addresses_at_a_time() {
     let mut world = World::of(2);
     world.connect(0, 1);
@@ -501,6 +515,10 @@ fn a_pinned_address_beats_a_lease() {
     world.pass(Duration::from_secs(20));
     world.send(1, &packet(1, 0, b"the lease"));
     assert!(world.received(0).is_empty());
+    let now = world.now.0;
+    world.hosts[0].vpn.handle_announced(id(1), Some(ip(3)), now);
+    world.drain(0);
+    assert_eq!(world.hosts[0].vpn.holder(ip(3).into()), Some(id(2)));
     world.send(2, &packet(1, 0, b"the pin"));
     assert_eq!(world.received(0).len(), 1);
 }

@@ -7,10 +7,12 @@ use std::fmt;
 
 pub mod connect;
 pub mod control;
+pub mod dht;
 pub mod frame;
 pub mod hello;
 pub mod ip;
 pub mod probe;
+pub mod record;
 pub mod routed;
 
 /// Why bytes are not a message.

@@ -162,7 +162,7 @@ impl Row {
         Row {
             name: node.name,
             joined: status["joined"].as_bool().unwrap_or(false),
-            id: short("id"),
+            id: short("node_id"),
             ipv4: text("ipv4").parse().ok(),
             ipv6: text("ipv6").parse().ok(),
             neighbours: format!("{} | {}", short("left"), short("right")),

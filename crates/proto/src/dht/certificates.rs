@@ -1,0 +1,62 @@
+//! The certificates of owners, each fetched once and kept by ID.
+//!
+//! A certificate comes from anywhere and proves nothing by itself: a record is valid if the [`Verifier`]
+//! accepts certificate, owner and signature together. A certificate that fails is forgotten, so that a
+//! false one costs one more round trip and no more.
+
+use super::Context;
+use crate::NodeId;
+use crate::wire::record::Record;
+use std::collections::BTreeMap;
+
+/// Most certificates kept: at about 600 bytes each some 600 KB.
+const CERTIFICATES_MAX: usize = 1_024;
+
+/// What the signature of a record is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Valid,
+    Forged,
+    /// The owner's certificate is not here.
+    Unknown,
+}
+
+/// Bounded cache; the certificate that was not used for longest makes room.
+#[derive(Debug, Default)]
+pub(super) struct Certificates {
+    by_owner: BTreeMap<NodeId, Cached>,
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Cached {
+    certificate: Vec<u8>,
+    last_use: u64,
+}
+
+impl Certificates {
+    pub(super) fn get(&self, owner: NodeId) -> Option<&[u8]> {
+        self.by_owner.get(&owner).map(|c| c.certificate.as_slice())
+    }
+
+    pub(super) fn insert(&mut self, owner: NodeId, certificate: Vec<u8>) {
+        if self.by_owner.len() >= CERTIFICATES_MAX && !self.by_owner.contains_key(&owner) {
+            let oldest = self.by_owner.iter().min_by_key(|(_, c)| c.last_use).map(|(&id, _)| id);
+            oldest.map(|id| self.by_owner.remove(&id));
+        }
+        self.uses += 1;
+        self.by_owner.insert(owner, Cached { certificate, last_use: self.uses });
+    }
+
+    pub(super) fn check(&mut self, record: &Record, cx: &Context<'_>) -> Verdict {
+        let Some(cached) = self.by_owner.get_mut(&record.owner) else { return Verdict::Unknown };
+        self.uses += 1;
+        cached.last_use = self.uses;
+        let (bytes, now) = (record.signed_bytes(), cx.now.unix);
+        if cx.verifier.verify(&cached.certificate, record.owner, &bytes, &record.signature, now) {
+            return Verdict::Valid;
+        }
+        self.by_owner.remove(&record.owner);
+        Verdict::Forged
+    }
+}

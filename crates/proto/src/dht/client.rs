@@ -1,0 +1,518 @@
+//! How an operation runs: asks the points of a key, asks again, judges, ends within [`OP_TIME_MAX`].
+//!
+//! `drive` is the one place that moves an operation on; it is called after each answer and when time has
+//! passed. The caller hears of the end as soon as it is certain; the operation then goes on in silence until
+//! the other points have answered too, so that all eight replicas get the value.
+
+use super::ask::{Asked, Patience};
+use super::create::{self, Next, Stage, Vote};
+use super::get::Get;
+use super::publish::{PUBLISHED_MAX, Publication, Published, Refreshed, TTL_MIN};
+use super::{CommandError, Context, Dht, Effect, Failure, OpId, Outcome, TTL_MAX, Timer, send};
+use crate::NodeId;
+use crate::time::Instant;
+use crate::wire::dht::{Body, Message};
+use crate::wire::record::{Key, Kind, PAYLOAD_MAX, Record};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Longest time of an operation; acceptance demands a decision within ten seconds.
+pub const OP_TIME_MAX: Duration = Duration::from_secs(10);
+/// Most operations at a time; a node has a handful.
+pub const OPS_MAX: usize = 128;
+/// When a replica that was not ready is asked again: it needs some round trips.
+const NOT_READY_PAUSE: Duration = Duration::from_millis(300);
+/// Pause before a create begins again: the others withdraw meanwhile.
+const START_OVER_PAUSE: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    pub(super) ops: BTreeMap<u64, Op>,
+    pub(super) published: Published,
+    pub(super) patience: Patience,
+    next_op: u64,
+    seq: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Op {
+    /// Who is to be told; `None` for own work, and once told.
+    tell: Option<OpId>,
+    started: Instant,
+    pub(super) task: Task,
+}
+
+#[derive(Debug)]
+pub(super) enum Task {
+    Put { record: Record, asked: Asked<bool>, noted: bool },
+    Get(Get),
+    Create { record: Record, asked: Asked<Vote>, stage: Stage, renews: bool, won: bool },
+    Withdraw { record: Record, asked: Asked<()> },
+}
+
+impl Client {
+    /// Whether a write of this key is under way.
+    pub(super) fn is_writing(&self, key: Key) -> bool {
+        self.ops.values().any(|op| match &op.task {
+            Task::Put { record, noted, .. } => record.key == key && !noted,
+            Task::Create { record, won, .. } => record.key == key && !won,
+            Task::Get(_) | Task::Withdraw { .. } => false,
+        })
+    }
+}
+
+impl Task {
+    pub(super) fn put(record: Record, cx: &mut Context<'_>) -> Task {
+        Task::Put { record, asked: Asked::new(cx.rng.u64(), cx.now.instant), noted: false }
+    }
+
+    pub(super) fn create(record: Record, renews: bool, cx: &mut Context<'_>) -> Task {
+        let asked = Asked::new(cx.rng.u64(), cx.now.instant);
+        Task::Create { record, asked, stage: Stage::Reserve, renews, won: false }
+    }
+
+    fn withdraw(record: Record, cx: &mut Context<'_>) -> Task {
+        Task::Withdraw { record, asked: Asked::new(cx.rng.u64(), cx.now.instant) }
+    }
+
+    fn id(&self) -> u64 {
+        match self {
+            Task::Put { asked, .. } => asked.id(),
+            Task::Get(get) => get.asked.id(),
+            Task::Create { asked, .. } => asked.id(),
+            Task::Withdraw { asked, .. } => asked.id(),
+        }
+    }
+}
+
+/// Commands.
+impl Dht {
+    /// Writes a value into this node's slot under a key and keeps it alive until [`Dht::release`].
+    pub fn put(
+        &mut self,
+        op: OpId,
+        key: Key,
+        payload: Vec<u8>,
+        ttl: Duration,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CommandError> {
+        self.check_command(key, Kind::Slot, &payload, ttl)?;
+        let record = self.sign(key, payload.clone(), ttl, cx);
+        let expiry = record.expiry;
+        self.client.published.insert(key, Publication { payload, ttl, expiry });
+        let task = Task::put(record, cx);
+        self.start(Some(op), task, cx);
+        Ok(())
+    }
+
+    /// Takes an exclusive key and, if it is won, keeps it until [`Dht::release`] or [`super::Event::Lost`].
+    pub fn create(
+        &mut self,
+        op: OpId,
+        key: Key,
+        payload: Vec<u8>,
+        ttl: Duration,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CommandError> {
+        self.check_command(key, Kind::Exclusive, &payload, ttl)?;
+        if self.client.is_writing(key) {
+            return Err(CommandError::Busy);
+        }
+        let record = self.sign(key, payload.clone(), ttl, cx);
+        let renews = match self.client.published.get_mut(&key) {
+            Some(p) => {
+                (p.payload, p.ttl) = (payload, ttl);
+                true
+            }
+            None => false,
+        };
+        let task = Task::create(record, renews, cx);
+        self.start(Some(op), task, cx);
+        Ok(())
+    }
+
+    /// Reads what is under a key.
+    pub fn get(&mut self, op: OpId, key: Key, cx: &mut Context<'_>) -> Result<(), CommandError> {
+        if self.client.ops.len() >= OPS_MAX {
+            return Err(CommandError::Busy);
+        }
+        let task = Task::Get(Get::new(key, cx));
+        self.start(Some(op), task, cx);
+        Ok(())
+    }
+
+    /// Takes back what this node wrote under a key, and keeps it alive no longer.
+    pub fn release(
+        &mut self,
+        op: OpId,
+        key: Key,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CommandError> {
+        if self.client.ops.len() >= OPS_MAX {
+            return Err(CommandError::Busy);
+        }
+        self.abandon_writes(key, cx);
+        let ttl = self.client.published.remove(&key).map_or(TTL_MIN, |p| p.ttl);
+        self.timers.cancel(Timer::Refresh(key));
+        let task = Task::withdraw(self.sign_withdrawal(key, ttl, cx), cx);
+        self.start(Some(op), task, cx);
+        Ok(())
+    }
+
+    fn check_command(
+        &self,
+        key: Key,
+        kind: Kind,
+        payload: &[u8],
+        ttl: Duration,
+    ) -> Result<(), CommandError> {
+        let published = &self.client.published;
+        if key.kind() != kind {
+            Err(CommandError::WrongKind)
+        } else if payload.len() > PAYLOAD_MAX {
+            Err(CommandError::PayloadTooLong)
+        } else if !(TTL_MIN..=TTL_MAX).contains(&ttl) {
+            Err(CommandError::Ttl)
+        } else if self.client.ops.len() >= OPS_MAX
+            || published.len() >= PUBLISHED_MAX && !published.contains_key(&key)
+        {
+            Err(CommandError::Busy)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Ends the writes of a key that is being released.
+    fn abandon_writes(&mut self, key: Key, cx: &mut Context<'_>) {
+        let (ended, kept) =
+            std::mem::take(&mut self.client.ops).into_iter().partition(|(_, op)| match &op.task {
+                Task::Put { record, .. } | Task::Create { record, .. } => record.key == key,
+                Task::Get(_) | Task::Withdraw { .. } => false,
+            });
+        self.client.ops = kept;
+        let ended: BTreeMap<u64, Op> = ended;
+        for (number, op) in ended {
+            self.timers.cancel(Timer::Op(number));
+            if let Some(op) = op.tell {
+                cx.effects.push(Effect::Done { op, outcome: Outcome::Released });
+            }
+        }
+    }
+}
+
+/// The course of an operation.
+impl Dht {
+    pub(super) fn start(&mut self, tell: Option<OpId>, task: Task, cx: &mut Context<'_>) {
+        let number = self.client.next_op;
+        self.client.next_op += 1;
+        self.client.ops.insert(number, Op { tell, started: cx.now.instant, task });
+        self.drive(number, cx);
+    }
+
+    /// Signs a value of this node with a sequence number above all before, also those of a former life.
+    pub(super) fn sign(
+        &mut self,
+        key: Key,
+        payload: Vec<u8>,
+        ttl: Duration,
+        cx: &mut Context<'_>,
+    ) -> Record {
+        self.signed(key, payload, ttl, false, cx)
+    }
+
+    fn sign_withdrawal(&mut self, key: Key, ttl: Duration, cx: &mut Context<'_>) -> Record {
+        self.signed(key, Vec::new(), ttl, true, cx)
+    }
+
+    fn signed(
+        &mut self,
+        key: Key,
+        payload: Vec<u8>,
+        ttl: Duration,
+        withdrawn: bool,
+        cx: &mut Context<'_>,
+    ) -> Record {
+        self.client.seq = (self.client.seq + 1).max(cx.now.unix.0 << 16);
+        let (owner, seq, expiry) = (self.me, self.client.seq, cx.now.unix + ttl);
+        let signature = Vec::new();
+        let mut record = Record { key, owner, seq, expiry, withdrawn, payload, signature };
+        record.signature = cx.signer.sign(&record.signed_bytes());
+        record
+    }
+
+    /// Finds the operation that a reply belongs to and takes it in.
+    pub(super) fn handle_reply(
+        &mut self,
+        message: u64,
+        from: NodeId,
+        reply: Body,
+        cx: &mut Context<'_>,
+    ) {
+        let id = Asked::<()>::id_of(message);
+        let found = self.client.ops.iter_mut().find(|(_, op)| op.task.id() == id);
+        let Some((&number, op)) = found else { return };
+        let now = cx.now.instant;
+        let retry_at = now + NOT_READY_PAUSE;
+        let index = (message & 7) as u8;
+        let mut newer_seq = None;
+        let mut see_own = |winner: &Record| {
+            let is_own = winner.owner == self.me;
+            if is_own {
+                newer_seq = Some(winner.seq);
+            }
+            is_own
+        };
+        let rtt = match (&mut op.task, reply) {
+            (Task::Put { asked, .. }, Body::NotReady) => asked.not_ready(index, retry_at),
+            (Task::Create { asked, .. }, Body::NotReady) => asked.not_ready(index, retry_at),
+            (Task::Withdraw { asked, .. }, Body::NotReady) => asked.not_ready(index, retry_at),
+            (Task::Put { asked, .. }, Body::Stored) => asked.answer(message, from, true, now),
+            (Task::Put { asked, .. }, Body::Conflict { winner, .. }) => {
+                see_own(&winner);
+                asked.answer(message, from, true, now)
+            }
+            (Task::Put { asked, .. }, Body::Refused(_)) => asked.answer(message, from, false, now),
+            (Task::Create { asked, stage, .. }, reply) => {
+                let vote = match (*stage, reply) {
+                    (Stage::Reserve, Body::Granted) | (Stage::Commit, Body::Committed) => Vote::Yes,
+                    (_, Body::Conflict { winner, committed }) => {
+                        match (see_own(&winner), committed) {
+                            (true, _) => Vote::No,
+                            (false, true) => Vote::Taken(winner),
+                            (false, false) => Vote::Outranked(winner),
+                        }
+                    }
+                    (_, Body::Unclaimed | Body::Refused(_)) => Vote::No,
+                    _ => return,
+                };
+                asked.answer(message, from, vote, now)
+            }
+            (Task::Withdraw { asked, .. }, Body::Withdrawn | Body::Refused(_)) => {
+                asked.answer(message, from, (), now)
+            }
+            (Task::Get(get), Body::Values { ready, more, digest, records }) => {
+                let page =
+                    get.take_page(from, ready, more, digest, records, &mut self.certificates, cx);
+                get.asked.answer(message, from, page, now)
+            }
+            _ => return,
+        };
+        if let Some(Some(rtt)) = rtt {
+            self.client.patience.learn(rtt);
+        }
+        // What a former life of this node wrote must not count for newer than what it writes now.
+        if let Some(seq) = newer_seq.filter(|&seq| seq > self.client.seq) {
+            self.client.seq = seq;
+            self.start_anew(number, cx);
+        }
+        self.drive(number, cx);
+    }
+
+    /// Signs the record of an operation again and asks everybody.
+    fn start_anew(&mut self, number: u64, cx: &mut Context<'_>) {
+        let Some(mut op) = self.client.ops.remove(&number) else { return };
+        let (Task::Put { record, .. } | Task::Create { record, .. }) = &mut op.task else { return };
+        let ttl = Duration::from_secs(record.expiry.0.saturating_sub(cx.now.unix.0));
+        *record = self.sign(record.key, std::mem::take(&mut record.payload), ttl, cx);
+        match &mut op.task {
+            Task::Put { asked, .. } => *asked = Asked::new(cx.rng.u64(), cx.now.instant),
+            Task::Create { asked, stage, .. } => {
+                *asked = Asked::new(cx.rng.u64(), cx.now.instant);
+                *stage = Stage::Reserve;
+            }
+            Task::Get(_) | Task::Withdraw { .. } => {}
+        }
+        self.client.ops.insert(number, op);
+    }
+
+    /// Moves an operation on: judges what has been answered, then asks whom it has to ask.
+    pub(super) fn drive(&mut self, number: u64, cx: &mut Context<'_>) {
+        let Some(mut op) = self.client.ops.remove(&number) else { return };
+        self.timers.cancel(Timer::Op(number));
+        let now = cx.now.instant;
+        let time_out = op.started + OP_TIME_MAX;
+        let goes_on = match &mut op.task {
+            Task::Create { .. } => self.drive_create(&mut op, cx),
+            Task::Put { .. } => self.drive_put(&mut op, cx),
+            Task::Get(_) => self.drive_get(&mut op, cx),
+            Task::Withdraw { record, asked } => {
+                let end = asked.waiting() == 0 || now >= time_out;
+                ask_due(asked, record.key, now, &self.client.patience, cx, |_| {
+                    Body::Withdraw(record.clone())
+                });
+                if end {
+                    tell(&mut op.tell, Outcome::Released, cx);
+                }
+                !end
+            }
+        };
+        if goes_on {
+            let due = op.task.deadline().map_or(time_out, |at| at.min(time_out));
+            self.timers.set(Timer::Op(number), due);
+            self.client.ops.insert(number, op);
+        }
+    }
+
+    fn drive_put(&mut self, op: &mut Op, cx: &mut Context<'_>) -> bool {
+        let Task::Put { record, asked, noted } = &mut op.task else { return false };
+        let now = cx.now.instant;
+        ask_due(asked, record.key, now, &self.client.patience, cx, |_| Body::Put(record.clone()));
+        let replicas = asked.count(|&stored| stored);
+        let is_stored = replicas * 2 > asked.electorate();
+        let end = asked.waiting() == 0 || now >= op.started + OP_TIME_MAX;
+        if !*noted && (is_stored || end) {
+            *noted = true;
+            let (key, expiry) = (record.key, record.expiry);
+            let how = if is_stored { Refreshed::Kept(expiry) } else { Refreshed::Failed };
+            let outcome = match (is_stored, asked.owners().len()) {
+                (true, _) => Outcome::Stored { replicas },
+                (false, 0) => Outcome::Failed(Failure::NoAnswer),
+                (false, _) => Outcome::Failed(Failure::NoMajority),
+            };
+            tell(&mut op.tell, outcome, cx);
+            self.note_refresh(key, how, cx);
+        }
+        !end
+    }
+
+    fn drive_create(&mut self, op: &mut Op, cx: &mut Context<'_>) -> bool {
+        let now = cx.now.instant;
+        let time_out = now >= op.started + OP_TIME_MAX;
+        loop {
+            let Task::Create { record, asked, stage, renews, won } = &mut op.task else {
+                return false;
+            };
+            let key = record.key;
+            let ttl = Duration::from_secs(record.expiry.0.saturating_sub(cx.now.unix.0));
+            if let Stage::Pause(until) = *stage {
+                if !time_out && now < until {
+                    return true;
+                }
+                *record = self.sign(key, std::mem::take(&mut record.payload), ttl, cx);
+                *asked = Asked::new(cx.rng.u64(), now);
+                *stage = Stage::Reserve;
+            }
+            let body = match stage {
+                Stage::Commit => Body::Commit,
+                _ => Body::Reserve,
+            };
+            ask_due(asked, key, now, &self.client.patience, cx, |_| body(record.clone()));
+            if *won {
+                return asked.waiting() > 0 && !time_out;
+            }
+            let next = create::judge(asked, *renews);
+            match next {
+                Next::Proceed if *stage == Stage::Reserve => {
+                    *stage = Stage::Commit;
+                    *asked = Asked::new(cx.rng.u64(), now);
+                    continue;
+                }
+                Next::Proceed => {
+                    *won = true;
+                    let (payload, expiry) = (record.payload.clone(), record.expiry);
+                    let publication = Publication { payload, ttl, expiry };
+                    self.client.published.entry(key).or_insert(publication);
+                    self.note_refresh(key, Refreshed::Kept(expiry), cx);
+                    tell(&mut op.tell, Outcome::Created(record.clone()), cx);
+                    return asked.waiting() > 0 && !time_out;
+                }
+                Next::Lose(winner) => {
+                    self.give_up(key, ttl, cx);
+                    self.note_refresh(key, Refreshed::Lost(winner.clone()), cx);
+                    tell(&mut op.tell, Outcome::Taken(winner), cx);
+                    return false;
+                }
+                Next::Wait if !time_out => return true,
+                Next::StartOver if !time_out => {
+                    *stage = Stage::Pause(now + cx.rng.jitter(START_OVER_PAUSE, 0.5));
+                    if !*renews {
+                        self.give_up(key, ttl, cx);
+                    }
+                    return true;
+                }
+                Next::Wait | Next::StartOver => {
+                    let failure = match asked.owners().len() {
+                        0 => Failure::NoAnswer,
+                        _ => Failure::NoMajority,
+                    };
+                    if !*renews {
+                        self.give_up(key, ttl, cx);
+                    }
+                    self.note_refresh(key, Refreshed::Failed, cx);
+                    tell(&mut op.tell, Outcome::Failed(failure), cx);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Takes back claims and commits of a create that cannot win.
+    fn give_up(&mut self, key: Key, ttl: Duration, cx: &mut Context<'_>) {
+        let withdrawal = self.sign_withdrawal(key, ttl.max(TTL_MIN), cx);
+        let task = Task::withdraw(withdrawal, cx);
+        self.start(None, task, cx);
+    }
+
+    fn drive_get(&mut self, op: &mut Op, cx: &mut Context<'_>) -> bool {
+        let Task::Get(get) = &mut op.task else { return false };
+        let time_out = cx.now.instant >= op.started + OP_TIME_MAX;
+        get.verify(&mut self.certificates, &self.client.patience, cx);
+        get.turn_pages(cx.now.instant);
+        let (key, patience, now) = (get.key, &self.client.patience, cx.now.instant);
+        while let Some((i, id)) = get.asked.next_due(now, patience) {
+            let message = Message { id, body: get.question(i) }.emit();
+            cx.effects.push(Effect::ToNearest { point: key.point(i), via_hint: i, message });
+        }
+        match get.outcome(op.started, time_out, now) {
+            Some(outcome) => {
+                tell(&mut op.tell, outcome, cx);
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Numbers of the reading operations that lack the certificate of an owner.
+    pub(super) fn gets_waiting_for(&self, owner: NodeId) -> Vec<u64> {
+        let lacks = |op: &Op| matches!(&op.task, Task::Get(get) if get.lacks(owner));
+        self.client.ops.iter().filter(|(_, op)| lacks(op)).map(|(&number, _)| number).collect()
+    }
+}
+
+impl Task {
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Task::Create { stage: Stage::Pause(until), .. } => Some(*until),
+            Task::Create { asked, .. } => asked.deadline(),
+            Task::Put { asked, .. } => asked.deadline(),
+            Task::Get(get) => get.deadline(),
+            Task::Withdraw { asked, .. } => asked.deadline(),
+        }
+    }
+}
+
+/// Asks every point that is due. All eight messages of an operation carry different hints.
+fn ask_due<A: Clone>(
+    asked: &mut Asked<A>,
+    key: Key,
+    now: Instant,
+    patience: &Patience,
+    cx: &mut Context<'_>,
+    body: impl Fn(u8) -> Body,
+) {
+    while let Some((i, id)) = asked.next_due(now, patience) {
+        let message = Message { id, body: body(i) }.emit();
+        cx.effects.push(Effect::ToNearest { point: key.point(i), via_hint: i, message });
+    }
+}
+
+fn tell(whom: &mut Option<OpId>, outcome: Outcome, cx: &mut Context<'_>) {
+    if let Some(op) = whom.take() {
+        cx.effects.push(Effect::Done { op, outcome });
+    }
+}
+
+/// Asks one node for a certificate; the answer needs no id.
+pub(super) fn ask_certificate(owner: NodeId, of: NodeId, cx: &mut Context<'_>) {
+    send(cx, of, 0, Body::CertificateGet(owner));
+}

@@ -1,0 +1,259 @@
+//! `create`: one owner at a time holds an exclusive key.
+//!
+//! **The promise**: never two owners in a connected ring; one within 10 s of a merge of two rings, and the
+//! other one knows.
+//!
+//! # How
+//! 1. *Reserve.* The client asks the owners of the eight points of the key to note its claim. A claim lives
+//!    some seconds. Among claims the one of lower SHA-256(key ‖ owner) is better; a replica grants the best.
+//! 2. *Commit.* Granted by more than half, the client asks all to commit. A replica commits a claim only if
+//!    it is there and the best, and nothing else is committed. Committed by more than half: won.
+//! 3. *Withdraw.* Who cannot win any more takes back claims and commits, with a signed withdrawal that
+//!    outlives older copies of the record. The best claim begins again until all others have done so.
+//!
+//! # Why it holds
+//! - A replica holds one committed record per key, and only expiry, its owner or a merge removes it.
+//! - More than half means: of the distinct owners that answered and of the points that did not (`ask`). Two
+//!   such majorities share a replica, and it commits once.
+//! - When points change hands, the old owner stops to answer for them before the new one starts: a replica
+//!   says *not ready* for what is not its own, and for its own until it has copied it (`rehome`).
+//! - Two rings may each have an owner. When they merge, replicas copy to each other and keep, of two
+//!   committed records, the one of lower rank; they tell the loser, who asks a majority before it believes
+//!   it. The same order decides everywhere, so one remains.
+//!
+//! # Why somebody wins
+//! The best claim is refused only by commits of worse ones. These had a majority, then they have won; or they
+//! meet the best claim at half of the replicas, then they withdraw and the best claim's next round succeeds.
+
+use super::ask::Asked;
+use super::store::Store;
+use crate::NodeId;
+use crate::time::{Instant, Now};
+use crate::wire::dht::{Body, Name, Refusal};
+use crate::wire::record::{Key, Kind, Record};
+use std::time::Duration;
+
+/// Life of a claim that is not committed: longer than reserve and commit take over a slow path, shorter than
+/// an operation, so that whoever vanishes in between does not block the others.
+pub(super) const CLAIM_LIFE: Duration = Duration::from_secs(4);
+/// Claims noted per key. Worse ones are told at once that they lose; the best one is always among them.
+const CLAIMS_PER_KEY: usize = 8;
+
+/// A claim that is not committed yet.
+#[derive(Debug)]
+pub(super) struct Claim {
+    rank: [u8; 32],
+    until: Instant,
+    record: Record,
+}
+
+/// What became of a copied record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Merge {
+    /// Nothing is left to say.
+    Quiet,
+    /// Of two committed records `winner` stays; this owner is to be told.
+    Decided { winner: Record, loser: NodeId },
+}
+
+/// The replica's side.
+impl Store {
+    /// Notes a claim.
+    pub(super) fn reserve(&mut self, record: Record, now: Now) -> Body {
+        if let Some(reply) = self.committed_in_the_way(&record, now) {
+            return reply;
+        }
+        if self.holder(record.key, now.unix).is_some() {
+            return Body::Granted;
+        }
+        self.drop_stale_claims(record.key, now.instant);
+        if self.claims >= self.limits.claims {
+            self.drop_all_stale_claims(now.instant);
+            if self.claims >= self.limits.claims {
+                return Body::Refused(Refusal::Full);
+            }
+        }
+        let (key, owner) = (record.key, record.owner);
+        let rank = key.rank(owner);
+        let claims = &mut self.entry_mut(key).claims;
+        let before = claims.len();
+        claims.retain(|c| c.record.owner != owner);
+        claims.push(Claim { rank, until: now.instant + CLAIM_LIFE, record });
+        claims.sort_by_key(|c| c.rank);
+        claims.truncate(CLAIMS_PER_KEY);
+        let (after, best) = (claims.len(), claims[0].record.clone());
+        self.claims = self.claims + after - before;
+        if best.owner == owner {
+            Body::Granted
+        } else {
+            Body::Conflict { winner: best, committed: false }
+        }
+    }
+
+    /// Makes a claim the record that holds the key, or renews that record.
+    pub(super) fn commit(&mut self, record: Record, now: Now) -> Body {
+        if let Some(reply) = self.committed_in_the_way(&record, now) {
+            return reply;
+        }
+        self.drop_stale_claims(record.key, now.instant);
+        if self.holder(record.key, now.unix).is_none() {
+            let claims = self.entry(record.key).map_or(&[][..], |e| &e.claims);
+            if !claims.iter().any(|c| c.record.owner == record.owner) {
+                return Body::Unclaimed;
+            }
+            if claims[0].record.owner != record.owner {
+                return Body::Conflict { winner: claims[0].record.clone(), committed: false };
+            }
+        }
+        let key = record.key;
+        match self.insert(record, now.unix) {
+            Ok(()) => {
+                self.drop_claims(key, |_| true);
+                Body::Committed
+            }
+            Err(refusal) => Body::Refused(refusal),
+        }
+    }
+
+    /// Takes back what the owner of `withdrawal` wrote: claim, committed record or value.
+    pub(super) fn withdraw(&mut self, withdrawal: Record, now: Now) -> Body {
+        let name = Name { key: withdrawal.key, owner: withdrawal.owner };
+        self.drop_claims(name.key, |c| {
+            c.record.owner == name.owner && c.record.seq < withdrawal.seq
+        });
+        match self.get(name).map(|h| h.record.seq) {
+            // Kept in place of the record, so that an older copy cannot come back.
+            Some(seq) if seq < withdrawal.seq => match self.insert(withdrawal, now.unix) {
+                Ok(()) => Body::Withdrawn,
+                Err(_) => {
+                    self.remove(name);
+                    Body::Withdrawn
+                }
+            },
+            _ => Body::Withdrawn,
+        }
+    }
+
+    /// Takes a copy that another replica held: the one place where committed records may meet.
+    pub(super) fn merge(&mut self, copy: Record, now: Now) -> Merge {
+        let name = Name { key: copy.key, owner: copy.owner };
+        if self.get(name).is_some_and(|h| h.record.seq >= copy.seq) {
+            return Merge::Quiet;
+        }
+        let holder = match copy.key.kind() {
+            Kind::Slot => None,
+            Kind::Exclusive => self.holder(copy.key, now.unix).cloned(),
+        };
+        match holder.filter(|h| h.owner != copy.owner && !copy.withdrawn) {
+            None => {
+                // A refusal needs no answer: the replica is full and stays as it is.
+                let _full = self.insert(copy, now.unix);
+                Merge::Quiet
+            }
+            Some(holder) if copy.key.rank(copy.owner) < copy.key.rank(holder.owner) => {
+                let (winner, loser) = (copy.clone(), holder.owner);
+                self.remove(Name { key: holder.key, owner: holder.owner });
+                let _full = self.insert(copy, now.unix);
+                Merge::Decided { winner, loser }
+            }
+            Some(holder) => Merge::Decided { winner: holder, loser: copy.owner },
+        }
+    }
+
+    /// A committed record of another owner, or a newer one of the same.
+    fn committed_in_the_way(&self, record: &Record, now: Now) -> Option<Body> {
+        let other = self.holder(record.key, now.unix).filter(|h| h.owner != record.owner);
+        let own = self.get(Name { key: record.key, owner: record.owner }).map(|h| &h.record);
+        let own = own.filter(|h| h.seq > record.seq || h.withdrawn && h.seq == record.seq);
+        let winner = other.or(own)?.clone();
+        Some(Body::Conflict { winner, committed: true })
+    }
+
+    fn drop_stale_claims(&mut self, key: Key, now: Instant) {
+        self.drop_claims(key, |c| c.until <= now);
+    }
+
+    fn drop_claims(&mut self, key: Key, unwanted: impl Fn(&Claim) -> bool) {
+        if self.entry(key).is_none() {
+            return;
+        }
+        let claims = &mut self.entry_mut(key).claims;
+        let before = claims.len();
+        claims.retain(|c| !unwanted(c));
+        let gone = before - claims.len();
+        self.claims -= gone;
+        self.tidy(key);
+    }
+
+    /// Forgets all claims that have outlived [`CLAIM_LIFE`].
+    pub(super) fn drop_all_stale_claims(&mut self, now: Instant) {
+        let with_claims = self.entries.iter().filter(|(_, e)| !e.claims.is_empty());
+        let keys: Vec<Key> = with_claims.map(|((_, key), _)| *key).collect();
+        keys.into_iter().for_each(|key| self.drop_stale_claims(key, now));
+    }
+}
+
+/// What a replica says to a claim or commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Vote {
+    /// Granted, or committed.
+    Yes,
+    /// A better claim is there.
+    Outranked(Record),
+    /// Another record is committed.
+    Taken(Record),
+    /// The replica refuses, for another reason.
+    No,
+}
+
+/// How far a create has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Reserve,
+    Commit,
+    /// Begins again at this time.
+    Pause(Instant),
+}
+
+/// What the client does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Wait,
+    /// A majority said yes.
+    Proceed,
+    /// Another owner holds the key, or is about to.
+    Lose(Record),
+    /// No majority can come together in this round.
+    StartOver,
+}
+
+/// Judges a round of reserve or commit by the votes so far. Who `renews` holds the key already: a mere claim
+/// does not make it give up.
+pub(super) fn judge(asked: &Asked<Vote>, renews: bool) -> Next {
+    let electorate = asked.electorate();
+    let is_majority = |n: usize| n * 2 > electorate;
+    let yes = asked.count(|v| *v == Vote::Yes);
+    if is_majority(yes) {
+        return Next::Proceed;
+    }
+    let owners = asked.owners();
+    let taken_by = |owner: NodeId| asked.count(|v| matches!(v, Vote::Taken(r) if r.owner == owner));
+    let winners = owners.values().filter_map(|v| match v {
+        Vote::Taken(record) => Some(record),
+        _ => None,
+    });
+    if let Some(winner) = winners.clone().find(|w| is_majority(taken_by(w.owner))) {
+        return Next::Lose(winner.clone());
+    }
+    if is_majority(yes + asked.open()) {
+        return Next::Wait;
+    }
+    let better = owners.values().filter_map(|v| match v {
+        Vote::Outranked(record) => Some(record),
+        _ => None,
+    });
+    match better.min_by_key(|r| r.key.rank(r.owner)) {
+        Some(best) if !renews => Next::Lose(best.clone()),
+        _ => Next::StartOver,
+    }
+}

@@ -1,0 +1,98 @@
+//! Values live while their owner lives: it signs and writes them again before they expire.
+//!
+//! The first refresh comes when a third of the time to live is left, so that failures of some minutes do no
+//! harm; after a failure it is tried again soon. An exclusive key is renewed through `create`'s protocol; who
+//! meets a better owner there has lost the key and says so.
+
+use super::client::Task;
+use super::{Context, Dht, Effect, Event, Timer};
+use crate::time::UnixTime;
+use crate::wire::record::{Key, Kind, Record};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Most values that one node publishes, below what a replica takes of one owner.
+pub(super) const PUBLISHED_MAX: usize = 48;
+/// Shortest time to live: a refresh must fit into its last third.
+pub const TTL_MIN: Duration = Duration::from_secs(30);
+/// Share of the time to live after which a value is refreshed, and how much chance moves that.
+const REFRESH_AT: f64 = 0.65;
+const REFRESH_JITTER: f64 = 0.1;
+/// A failed refresh is repeated after this share of the time to live, but not sooner than `RETRY_MIN`.
+const RETRY_SHARE: u32 = 24;
+const RETRY_MIN: Duration = Duration::from_secs(2);
+
+/// What this node keeps alive.
+pub(super) type Published = BTreeMap<Key, Publication>;
+
+#[derive(Debug)]
+pub(super) struct Publication {
+    pub(super) payload: Vec<u8>,
+    pub(super) ttl: Duration,
+    /// When what the replicas have expires.
+    pub(super) expiry: UnixTime,
+}
+
+/// How a refresh, or the first write, ended.
+#[derive(Debug)]
+pub(super) enum Refreshed {
+    Kept(UnixTime),
+    Failed,
+    Lost(Record),
+}
+
+impl Dht {
+    /// Writes a published value again.
+    pub(super) fn refresh(&mut self, key: Key, cx: &mut Context<'_>) {
+        let Some(p) = self.client.published.get(&key) else { return };
+        if self.client.is_writing(key) {
+            return self.timers.set(Timer::Refresh(key), cx.now.instant + RETRY_MIN);
+        }
+        if key.kind() == Kind::Exclusive && p.expiry <= cx.now.unix {
+            self.client.published.remove(&key);
+            cx.effects.push(Effect::Event(Event::Lost { key, winner: None }));
+            return;
+        }
+        let (payload, ttl) = (p.payload.clone(), p.ttl);
+        let record = self.sign(key, payload, ttl, cx);
+        let task = match key.kind() {
+            Kind::Slot => Task::put(record, cx),
+            Kind::Exclusive => Task::create(record, true, cx),
+        };
+        self.start(None, task, cx);
+    }
+
+    /// Plans the next refresh.
+    pub(super) fn note_refresh(&mut self, key: Key, how: Refreshed, cx: &mut Context<'_>) {
+        let Some(p) = self.client.published.get_mut(&key) else { return };
+        let wait = match how {
+            Refreshed::Kept(expiry) => {
+                p.expiry = expiry;
+                cx.rng.jitter(p.ttl.mul_f64(REFRESH_AT), REFRESH_JITTER)
+            }
+            Refreshed::Failed => {
+                cx.rng.jitter((p.ttl / RETRY_SHARE).max(RETRY_MIN), REFRESH_JITTER)
+            }
+            Refreshed::Lost(winner) => {
+                self.client.published.remove(&key);
+                self.timers.cancel(Timer::Refresh(key));
+                let winner = Some(winner);
+                cx.effects.push(Effect::Event(Event::Lost { key, winner }));
+                return;
+            }
+        };
+        self.timers.set(Timer::Refresh(key), cx.now.instant + wait);
+    }
+
+    /// A replica says that another record won an exclusive key of ours. One voice proves nothing: a refresh
+    /// asks them all.
+    pub(super) fn handle_notice(&mut self, winner: &Record, cx: &mut Context<'_>) {
+        let is_ours = self.client.published.contains_key(&winner.key);
+        if is_ours && winner.owner != self.me && winner.key.kind() == Kind::Exclusive {
+            self.timers.set_earlier(Timer::Refresh(winner.key), cx.now.instant + NOTICE_PAUSE);
+        }
+    }
+}
+
+/// Lets the other replicas decide as well before they are asked.
+const NOTICE_PAUSE: Duration = Duration::from_millis(500);

@@ -1,0 +1,178 @@
+//! From an endpoint to the start of a handshake: dials, probes, replies and invitations.
+
+use super::dial::{Dial, Reason, TimedOut};
+use super::handshaking::Start;
+use super::table::State;
+use super::{Context, DIALS_MAX, Effect, End, Instance, Links};
+use crate::NodeId;
+use crate::lane::Slot;
+use crate::path::Path;
+use crate::session::gate::{open_invite, open_probe};
+use crate::wire::probe::{Invite, Probe, ProbeReply};
+
+impl Links {
+    pub(super) fn begin_dial(
+        &mut self,
+        instance: Instance,
+        target: Option<NodeId>,
+        paths: Vec<Path>,
+        reason: Reason,
+        cx: &mut Context<'_>,
+    ) {
+        let failed = |paths| Effect::DialFailed { instance, target, paths };
+        if self.table.dials() >= DIALS_MAX || paths.is_empty() {
+            cx.effects.push(failed(paths));
+            return;
+        }
+        let Some((slot, index)) = self.table.allocate(cx.rng) else {
+            cx.effects.push(failed(paths));
+            return;
+        };
+        let end = &self.ends[instance.0 as usize];
+        let probe = Probe { dialler: index, id: end.suite.node_id(), target };
+        let nonce = cx.rng.bytes();
+        let datagram = end.gates[0].seal_probe(&probe, nonce);
+        let dial = Dial::new(instance, target, reason, paths, nonce, datagram, cx.now.instant);
+        self.table.put_dial(slot, index, dial);
+        self.run_dial(slot, cx);
+    }
+
+    pub(super) fn run_dial(&mut self, slot: Slot, cx: &mut Context<'_>) {
+        let Some(dial) = self.table.dial_mut(slot) else { return };
+        let instance = dial.instance;
+        loop {
+            match dial.poll(cx.now.instant) {
+                Ok(Some(path)) => {
+                    let bytes = dial.datagram.clone();
+                    cx.effects.push(Effect::Transmit { instance, path, bytes });
+                }
+                Ok(None) => break self.timers.set(slot, dial.deadline()),
+                Err(TimedOut) => break self.fail_dial(slot, cx),
+            }
+        }
+    }
+
+    /// Gives a dial or handshake up.
+    pub(super) fn fail_dial(&mut self, slot: Slot, cx: &mut Context<'_>) {
+        self.timers.cancel(slot);
+        let Some(state) = self.table.remove(slot) else { return };
+        let (instance, target, paths, reason) = match state {
+            State::Dial(dial) => (dial.instance, dial.target, dial.paths, dial.reason),
+            State::Shaking(shaking) => {
+                self.admission.leave(&shaking.path, shaking.admitted);
+                let reason = shaking.reason.unwrap_or(Reason::Rekey);
+                (shaking.instance, shaking.target, vec![shaking.path], reason)
+            }
+            State::Session(_) => unreachable!("a session is ended, not failed"),
+        };
+        if reason == Reason::Link {
+            cx.effects.push(Effect::DialFailed { instance, target, paths });
+        }
+    }
+
+    pub(super) fn handle_probe(
+        &mut self,
+        path: Path,
+        within: Option<Instance>,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) {
+        let opened = self.ends_of(within).find_map(|(instance, end)| {
+            open_probe(&end.gates, bytes).map(|opened| (instance, opened))
+        });
+        let Some((instance, opened)) = opened else {
+            self.counters.silence += 1;
+            return;
+        };
+        let end = &self.ends[instance.0 as usize];
+        let me = end.suite.node_id();
+        let probe = opened.message;
+        if probe.target.is_some_and(|target| target != me) || probe.id == me {
+            self.counters.silence += 1;
+            return;
+        }
+        let token = self.mint.mint(&path, probe.dialler, cx.now.instant);
+        let reply = ProbeReply { dialler: probe.dialler, token };
+        let bytes = end.gates[opened.gate].seal_reply(&reply, &opened.nonce).to_vec();
+        self.counters.probes_answered += 1;
+        // Nothing else goes there before it is proven, even if we dial the same node: with the reply that node
+        // can do what is left to do, and whoever repeats its probe from elsewhere makes us send nothing more.
+        cx.effects.push(Effect::Transmit { instance, path, bytes });
+    }
+
+    pub(super) fn handle_reply(&mut self, path: Path, bytes: &[u8], cx: &mut Context<'_>) {
+        let Ok((claimed, _, _)) = ProbeReply::parse(bytes) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let slot = Slot(claimed.dialler.slot());
+        let Some((index, dial)) = self.table.dial_at(slot) else { return };
+        let end = &self.ends[dial.instance.0 as usize];
+        let reply = end.gates[0].open_reply(bytes, &dial.nonce);
+        let Some(reply) = reply.filter(|r| r.dialler == index && dial.invited.is_none()) else {
+            return;
+        };
+        let me = end.suite.node_id();
+        if dial.target.is_none_or(|target| me < target) {
+            let (target, reason) = (dial.target, Some(dial.reason));
+            let start =
+                Start { path, token: reply.token, inviter: None, target, reason, admitted: false };
+            self.start_client(slot, dial.instance, start, cx);
+            return;
+        }
+        let token = self.mint.mint(&path, index, cx.now.instant);
+        let invite = Invite { dialler: index, id: me, proof: reply.token, token };
+        let datagram = end.gates[0].seal_invite(&invite, cx.rng.bytes());
+        if let Some(dial) = self.table.dial_mut(slot) {
+            dial.invite(path, datagram, cx.now.instant);
+        }
+        self.run_dial(slot, cx);
+    }
+
+    pub(super) fn handle_invite(
+        &mut self,
+        path: Path,
+        within: Option<Instance>,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) {
+        let opened = self.ends_of(within).find_map(|(instance, end)| {
+            open_invite(&end.gates, bytes).map(|opened| (instance, opened.message))
+        });
+        let proven = opened.filter(|(_, invite)| {
+            self.mint.check(&invite.proof, &path, invite.dialler, cx.now.instant)
+        });
+        let Some((instance, invite)) = proven else {
+            self.counters.silence += 1;
+            return;
+        };
+        // Its repetition, or our own dial of the same node, is under way already.
+        if self.table.shaking_with(instance, invite.id).is_some() {
+            return;
+        }
+        let own = self.table.dialling(instance, invite.id);
+        let reason = own.and_then(|slot| self.table.dial_mut(slot)).map(|dial| dial.reason);
+        let target = Some(invite.id);
+        let inviter = Some(invite.dialler);
+        // Our own dial has its place already; a stranger who invites us costs as much as one who says hello.
+        let admitted = own.is_none();
+        if admitted && !self.admission.enter(&path) {
+            self.counters.half_open_limit += 1;
+            return;
+        }
+        let Some(slot) = own.or_else(|| Some(self.table.allocate(cx.rng)?.0)) else {
+            self.counters.half_open_limit += 1;
+            return self.admission.leave(&path, admitted);
+        };
+        let start = Start { path, token: invite.token, inviter, target, reason, admitted };
+        self.start_client(slot, instance, start, cx);
+    }
+
+    pub(super) fn ends_of(
+        &self,
+        within: Option<Instance>,
+    ) -> impl Iterator<Item = (Instance, &End)> {
+        let all = self.ends.iter().enumerate().map(|(n, end)| (Instance(n as u8), end));
+        all.filter(move |(instance, _)| within.is_none_or(|within| within == *instance))
+    }
+}

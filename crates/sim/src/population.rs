@@ -1,0 +1,88 @@
+//! Who lives in a world: many nodes alike, some of which the others know from the start.
+//!
+//! All are members of one overlay under the null suite, whose messages have the true sizes.
+
+use std::time::Duration;
+
+use proto::NodeId;
+use proto::node::api::{Config, OverlayConfig};
+use proto::overlay::shortcut::{Fingers, Harmonic, ShortcutPolicy};
+use proto::session::null::{NullSuite, Sizes};
+use serde::{Deserialize, Serialize};
+
+use crate::world::{HostId, World};
+
+/// Binds sessions to the simulated overlay.
+const PURPOSE: &[u8] = b"simulated overlay";
+
+/// Which shortcuts the nodes draw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Symphony's harmonic law.
+    #[default]
+    Harmonic,
+    /// Chord's fixed distances.
+    Fingers,
+}
+
+/// Many nodes alike.
+#[derive(Clone, Debug)]
+pub struct Population {
+    /// How many.
+    pub nodes: usize,
+    /// The first so many are the bootstrap endpoints of all others.
+    pub seeds: usize,
+    /// Pause between the starts of two nodes.
+    pub arrival: Duration,
+    /// Which shortcuts they draw.
+    pub policy: Policy,
+}
+
+impl Population {
+    /// So many nodes, one of them known to all, ten starts a second.
+    pub fn new(nodes: usize) -> Self {
+        let (seeds, arrival, policy) = (1, Duration::from_millis(100), Policy::Harmonic);
+        Self { nodes, seeds, arrival, policy }
+    }
+
+    /// Adds the nodes to the world, to start one after the other from now on.
+    pub fn settle(&self, world: &mut World) -> Vec<HostId> {
+        let hosts: Vec<HostId> = (0..self.nodes).map(|_| self.add(world)).collect();
+        let mut at = world.now().instant;
+        for &host in &hosts {
+            world.start_at(host, at);
+            at += self.arrival;
+        }
+        hosts
+    }
+
+    /// Adds one more node to the world, which is off.
+    pub fn add(&self, world: &mut World) -> HostId {
+        let number = world.hosts().count();
+        let policy = self.policy;
+        let first = world.hosts().take(self.seeds);
+        let bootstrap: Vec<_> = first.map(|seed| world.address(seed)).collect();
+        let id = NodeId::from_bytes(world.draw());
+        let is_seed = number < self.seeds;
+        world.add_node(move |known, rng| Config {
+            overlays: vec![OverlayConfig {
+                suite: Box::new(NullSuite::new(id, Sizes::GROUP, PURPOSE, rng)),
+                secrets: Vec::new(),
+                bootstrap: if is_seed { Vec::new() } else { bootstrap.clone() },
+                known,
+                shortcuts: policy.build(),
+            }],
+            vpn: None,
+        })
+    }
+}
+
+impl Policy {
+    fn build(self) -> Box<dyn ShortcutPolicy> {
+        match self {
+            Policy::Harmonic => Box::new(Harmonic),
+            Policy::Fingers => Box::new(Fingers),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Runs a scenario: starts everybody, lets the steps happen, measures after each.
+
+use std::time::Duration;
+
+use proto::time::Instant;
+use rand::SeedableRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand_chacha::ChaCha8Rng;
+
+use super::measure::{INSTANCE, Measurements};
+use super::{Scenario, Step};
+use crate::check::{Topology, ring_is_consistent};
+use crate::latency::DelayMatrix;
+use crate::population::Population;
+use crate::report::Table;
+use crate::world::{HostId, World, WorldConfig};
+
+/// How often a run looks at the ring and reports progress, in virtual time. It is the resolution of the
+/// settling times in the table.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// One row per step.
+    pub table: Table,
+    /// Everything that was delivered.
+    pub events: u64,
+}
+
+/// A step did not come to its end in time.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "step {number} ({step}): the ring is not whole within {within_s} s (seed {seed}): {trouble}"
+)]
+pub struct RunError {
+    number: usize,
+    step: &'static str,
+    within_s: u64,
+    seed: u64,
+    trouble: String,
+    /// The rows of the steps so far, the failed one included.
+    pub table: Table,
+}
+
+/// Runs the scenario; `progress` is told now and then the number of the step and what share of the nodes has
+/// its ring neighbours.
+pub fn run(
+    scenario: &Scenario,
+    seed: u64,
+    matrix: DelayMatrix,
+    progress: impl FnMut(&Progress),
+) -> Result<Outcome, Box<RunError>> {
+    let mut world = World::new(WorldConfig {
+        seed,
+        matrix,
+        loss: scenario.loss,
+        jitter: Duration::from_secs_f64(scenario.jitter_ms / 1e3),
+        addresses: scenario.addresses.into(),
+    });
+    let population = Population {
+        nodes: scenario.nodes,
+        seeds: scenario.seeds,
+        arrival: Duration::from_millis(scenario.arrival_ms),
+        policy: scenario.policy,
+    };
+    let hosts = population.settle(&mut world);
+    let last_start = population.arrival * u32::try_from(hosts.len() - 1).unwrap_or(u32::MAX);
+    let rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut run =
+        Run { world, rng, seeds: scenario.seeds, measurements: Measurements::new(), progress };
+
+    run.step(0, "converge", scenario.within_s, last_start, |_| {})?;
+    for (index, step) in scenario.steps.iter().enumerate() {
+        run.take(index + 1, step)?;
+    }
+    Ok(Outcome { table: run.measurements.into_table(), events: run.world.events() })
+}
+
+/// How far a run has come.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The number of the step; 0 is the start.
+    pub number: usize,
+    /// Its name.
+    pub step: &'static str,
+    /// Virtual time.
+    pub now: Instant,
+    /// Nodes that live.
+    pub live: usize,
+    /// Share of them, both sides counted, that has its true ring neighbours.
+    pub whole: f64,
+}
+
+struct Run<P> {
+    world: World,
+    rng: ChaCha8Rng,
+    seeds: usize,
+    measurements: Measurements,
+    progress: P,
+}
+
+impl<P: FnMut(&Progress)> Run<P> {
+    fn take(&mut self, number: usize, step: &Step) -> Result<(), Box<RunError>> {
+        let name = step.name();
+        let nothing = Duration::ZERO;
+        match *step {
+            Step::Idle { seconds } => {
+                self.pass(number, name, Duration::from_secs(seconds));
+                self.measurements.row(name, &self.world, None);
+                Ok(())
+            }
+            Step::Kill { share, within_s } => self.step(number, name, within_s, nothing, |run| {
+                run.chosen(share).into_iter().for_each(|host| run.world.kill(host));
+            }),
+            Step::Leave { share, within_s } => self.step(number, name, within_s, nothing, |run| {
+                run.chosen(share).into_iter().for_each(|host| run.world.leave(host));
+            }),
+            Step::Restart { within_s } => self.step(number, name, within_s, nothing, |run| {
+                run.dead().into_iter().for_each(|host| run.world.restart(host));
+            }),
+            Step::Churn { per_minute, seconds, within_s } => {
+                let pause = Duration::from_secs_f64(60.0 / per_minute);
+                let end = self.world.now().instant + Duration::from_secs(seconds);
+                self.step(number, name, within_s, nothing, |run| {
+                    while run.world.now().instant < end {
+                        run.pass(number, name, pause);
+                        run.replace_one();
+                    }
+                })
+            }
+            Step::Partition { parts, seconds, within_s } => {
+                self.step(number, name, within_s, nothing, |run| {
+                    let mut hosts: Vec<HostId> = run.world.hosts().collect();
+                    hosts.shuffle(&mut run.rng);
+                    let size = hosts.len().div_ceil(parts);
+                    let groups: Vec<_> = hosts.chunks(size).map(<[_]>::to_vec).collect();
+                    run.world.partition(&groups);
+                    run.pass(number, name, Duration::from_secs(seconds));
+                    run.world.heal();
+                })
+            }
+        }
+    }
+
+    /// Does something, lets at least `settle` pass, and waits until everybody has its place.
+    fn step(
+        &mut self,
+        number: usize,
+        name: &'static str,
+        within_s: u64,
+        settle: Duration,
+        act: impl FnOnce(&mut Self),
+    ) -> Result<(), Box<RunError>> {
+        act(self);
+        let begun = self.world.now().instant;
+        self.pass(number, name, settle);
+        loop {
+            let topology = Topology::of(&self.world, INSTANCE);
+            let ring = ring_is_consistent(&topology);
+            let took = self.world.now().instant - begun;
+            if ring.is_clean() && topology.everybody_joined() {
+                self.measurements.row(name, &self.world, Some(took.as_secs_f64()));
+                return Ok(());
+            }
+            if took >= Duration::from_secs(within_s) {
+                self.measurements.row(name, &self.world, None);
+                let trouble = ring.to_string().lines().take(2).collect::<Vec<_>>().join(";");
+                let measurements = std::mem::replace(&mut self.measurements, Measurements::new());
+                let (seed, table) = (self.world.seed(), measurements.into_table());
+                return Err(Box::new(RunError {
+                    number,
+                    step: name,
+                    within_s,
+                    seed,
+                    trouble,
+                    table,
+                }));
+            }
+            self.pass(number, name, TICK);
+        }
+    }
+
+    /// Lets time pass and reports progress.
+    fn pass(&mut self, number: usize, step: &'static str, duration: Duration) {
+        let end = self.world.now().instant + duration;
+        while self.world.now().instant < end {
+            let next = end.min(self.world.now().instant + TICK);
+            self.world.run_until(next);
+            let topology = Topology::of(&self.world, INSTANCE);
+            let whole = ring_is_consistent(&topology).share_clean();
+            let live = topology.len();
+            (self.progress)(&Progress { number, step, now: next, live, whole });
+        }
+    }
+
+    /// A share of the live nodes, at random, without the bootstrap nodes.
+    fn chosen(&mut self, share: f64) -> Vec<HostId> {
+        let seeds = self.seeds;
+        let live: Vec<HostId> = self.world.live().map(|(host, _)| host).collect();
+        let number = (live.len() as f64 * share).round() as usize;
+        let mortal: Vec<HostId> = live.into_iter().filter(|host| host.index() >= seeds).collect();
+        mortal.sample(&mut self.rng, number).copied().collect()
+    }
+
+    fn dead(&self) -> Vec<HostId> {
+        self.world.hosts().filter(|&host| self.world.node(host).is_none()).collect()
+    }
+
+    /// One node dies; one that was dead, if any was, returns.
+    fn replace_one(&mut self) {
+        let returns = self.dead().choose(&mut self.rng).copied();
+        let live = self.world.live().count();
+        if let Some(&dies) = self.chosen(1.0 / live.max(1) as f64).first() {
+            self.world.kill(dies);
+        }
+        if let Some(host) = returns {
+            self.world.restart(host);
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! `warren ca`: the authority of a group as a directory, for groups without a group service.
+//!
+//! | file | what |
+//! |---|---|
+//! | `ca.pem`, `ca.key` | the authority; the key never leaves the directory |
+//! | `network.yaml`, `secret.yaml` | the group's settings and secret, which go into blobs |
+//! | `issued/<serial>.pem` | every certificate signed; a key seen before keeps its salt and ID |
+//! | `notices.txt` | revocations so far, for `warren up --notices` and for blobs |
+//!
+//! The directory is mode 0700. One salt is drawn per key, so nobody gets a choice of node IDs by asking
+//! twice. Revoking does not change the group secret: it is a gate against outsiders, and whom the notice
+//! names is refused by certificate.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use pki::{
+    Blob, Certificate, CertificateAuthority, GroupSecret, HostPort, Ipv4Subnet, MTU_MAX, MTU_MIN,
+    Member, Network, Request, Revoked, SignOptions, Trust, UnixTime, yaml,
+};
+use serde::Serialize;
+
+use crate::cli::{Ca, RevokeWhat};
+use crate::clock;
+use crate::config::read_text;
+use crate::failure::Failure;
+use crate::request::write_out;
+use crate::state::{StateDir, write_whole};
+
+/// How long the word that no newer notice exists is good: an offline authority speaks seldom.
+const HEAD_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Runs one of the commands.
+pub fn run(command: &Ca) -> Result<(), Failure> {
+    let now = clock::unix(SystemTime::now());
+    match command {
+        Ca::Init { dir, group, ipv4, mtu } => init(dir, group, *ipv4, *mtu, now),
+        Ca::Sign { dir, request, user, role, days, ipv4, host, out } => {
+            let authority = Directory::open(dir)?;
+            let request = Request::parse(&read_text(request)?).map_err(Failure::identity)?;
+            let user = user.as_deref().or(request.name()).ok_or_else(|| {
+                Failure::usage("the request names nobody: say who with --user NAME")
+            })?;
+            let options = SignOptions {
+                roles: *role,
+                life: Duration::from_secs(u64::from(*days) * 24 * 3600),
+                ipv4: *ipv4,
+                host: host.clone(),
+                ..SignOptions::new(user)
+            };
+            let certificate = authority.sign(&request, options, now)?;
+            write_out(out.as_deref(), &certificate.to_pem())
+        }
+        Ca::Revoke { dir, what } => Directory::open(dir)?.revoke(what, now),
+        Ca::Show { dir, json } => show(&Directory::open(dir)?, *json, now),
+        Ca::Blob { dir, bootstrap, certificate, out } => {
+            let enclosed = certificate.as_deref().map(read_certificate).transpose()?;
+            let text = Directory::open(dir)?.blob(bootstrap.clone(), enclosed)?;
+            match out {
+                Some(path) => write_secret(path, &text),
+                None => write_out(None, &text),
+            }
+        }
+    }
+}
+
+fn init(dir: &Path, group: &str, ipv4: Ipv4Subnet, mtu: u16, now: UnixTime) -> Result<(), Failure> {
+    if !(MTU_MIN..=MTU_MAX).contains(&mtu) {
+        return Err(Failure::usage(format!("--mtu must be {MTU_MIN} to {MTU_MAX} bytes")));
+    }
+    let authority = CertificateAuthority::create(group, now).map_err(Failure::usage)?;
+    // Opening makes the directory, closes it to others and keeps a second `init` out.
+    let _locked = StateDir::open(dir)?;
+    if dir.join("ca.key").exists() {
+        return Err(Failure::usage(format!(
+            "{} holds an authority already: use it, or choose another --dir",
+            dir.display()
+        )));
+    }
+    let network = Network { mtu, ..Network::new(group, ipv4) };
+    let folder = dir.join("issued");
+    fs::create_dir_all(&folder).map_err(|error| cannot_write(&folder, &error))?;
+    write_yaml(&dir.join("network.yaml"), &network)?;
+    write_yaml(&dir.join("secret.yaml"), &GroupSecret::random(1))?;
+    write_secret(&dir.join("ca.pem"), &authority.certificate().to_pem())?;
+    // Last: with it the authority exists.
+    write_secret(&dir.join("ca.key"), &authority.key().to_pkcs8_pem())
+}
+
+/// An authority that was made by `init`, locked for this process.
+struct Directory {
+    path: PathBuf,
+    authority: CertificateAuthority,
+    network: Network,
+    secret: GroupSecret,
+    trust: Trust,
+    _locked: StateDir,
+}
+
+impl Directory {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        if !path.join("ca.key").exists() {
+            return Err(Failure::usage(format!(
+                "{} holds no authority: make one with warren ca init --dir DIR --group NAME",
+                path.display()
+            )));
+        }
+        let locked = StateDir::open(path)?;
+        let read = |name: &str| read_text(&path.join(name));
+        let authority = CertificateAuthority::from_pem(&read("ca.pem")?, &read("ca.key")?)
+            .map_err(Failure::identity)?;
+        let network: Network = yaml::from_str(&read("network.yaml")?).map_err(Failure::identity)?;
+        let secret = yaml::from_str(&read("secret.yaml")?).map_err(Failure::identity)?;
+        let pinned = [authority.certificate().clone()];
+        let mut trust = Trust::new(&network.group, &pinned, None).map_err(Failure::identity)?;
+        if path.join("notices.txt").exists() {
+            let taken = trust.ledger_mut().take_text(&read("notices.txt")?);
+            taken.map_err(|error| Failure::identity(format!("notices.txt: {error}")))?;
+        }
+        Ok(Self { path: path.to_owned(), authority, network, secret, trust, _locked: locked })
+    }
+
+    fn sign(
+        &self,
+        request: &Request,
+        mut options: SignOptions,
+        now: UnixTime,
+    ) -> Result<Certificate, Failure> {
+        if let Some(address) = options.ipv4.filter(|address| !self.network.ipv4.is_host(*address)) {
+            return Err(Failure::usage(format!(
+                "{address} is not an address that a member of {} can have",
+                self.network.ipv4
+            )));
+        }
+        let issued = self.issued()?;
+        let taken = |member: &&Member| {
+            options.ipv4.is_some()
+                && member.ipv4 == options.ipv4
+                && member.spki != request.spki()
+                && self.trust.rejudge(member, now).is_ok()
+        };
+        if let Some(holder) = issued.iter().find(taken) {
+            return Err(Failure::usage(format!(
+                "that address is fixed for node {}: choose another, or revoke it first",
+                holder.node_id
+            )));
+        }
+        options.salt = issued.iter().find(|m| m.spki == request.spki()).map(|m| m.salt);
+        let certificate = self.authority.sign(request, &options, now).map_err(Failure::usage)?;
+        let member = certificate.unverified().map_err(Failure::identity)?;
+        let path = self.path.join("issued").join(format!("{}.pem", member.serial));
+        write_secret(&path, &certificate.to_pem())?;
+        Ok(certificate)
+    }
+
+    fn revoke(mut self, what: &RevokeWhat, now: UnixTime) -> Result<(), Failure> {
+        let subject = match what {
+            RevokeWhat { serial: Some(serial), .. } => Revoked::Serial(*serial),
+            RevokeWhat { node: Some(node), .. } => Revoked::Node(*node),
+            RevokeWhat { user: Some(user), .. } => Revoked::User(user.clone()),
+            _ => return Err(Failure::usage("say whom: --serial, --node or --user")),
+        };
+        let ledger = self.trust.ledger_mut();
+        let notice = self.authority.revoke(subject, ledger, now).map_err(Failure::identity)?;
+        self.authority.head(ledger, now, now + HEAD_LIFE).map_err(Failure::identity)?;
+        let path = self.path.join("notices.txt");
+        write_secret(&path, &ledger.to_text())?;
+        println!("notice {} written to {}", notice.number, path.display());
+        Ok(())
+    }
+
+    fn blob(
+        &self,
+        bootstrap: Vec<HostPort>,
+        certificate: Option<Certificate>,
+    ) -> Result<zeroize::Zeroizing<String>, Failure> {
+        let ca = vec![self.authority.certificate().clone()];
+        let mut blob = Blob::new(self.network.clone(), ca, bootstrap, self.secret.clone());
+        blob.certificate = certificate;
+        blob.notices = self.trust.ledger().to_text().lines().map(str::to_owned).collect();
+        blob.to_yaml().map_err(Failure::usage)
+    }
+
+    /// Every certificate that was signed, oldest first.
+    fn issued(&self) -> Result<Vec<Member>, Failure> {
+        let folder = self.path.join("issued");
+        let unreadable =
+            |error: io::Error| Failure::host(format!("cannot read {}: {error}", folder.display()));
+        let mut members = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "pem") {
+                let certificate = read_certificate(&path)?;
+                members.push(certificate.unverified().map_err(Failure::identity)?);
+            }
+        }
+        members.sort_by_key(|member| (member.not_before, member.serial));
+        Ok(members)
+    }
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    group: &'a str,
+    ipv4: String,
+    mtu: u16,
+    authority: String,
+    notices: u64,
+    issued: Vec<ShownMember>,
+}
+
+#[derive(Serialize)]
+struct ShownMember {
+    serial: String,
+    node_id: String,
+    user: String,
+    roles: String,
+    not_after: UnixTime,
+    state: String,
+}
+
+fn show(authority: &Directory, json: bool, now: UnixTime) -> Result<(), Failure> {
+    let issued = authority.issued()?;
+    let members = issued.iter().map(|member| ShownMember {
+        serial: member.serial.to_string(),
+        node_id: member.node_id.to_string(),
+        user: member.user.clone(),
+        roles: member.roles.to_string(),
+        not_after: member.not_after,
+        state: match authority.trust.rejudge(member, now) {
+            Ok(()) => "valid".into(),
+            Err(refusal) => refusal.to_string(),
+        },
+    });
+    let shown = Shown {
+        group: authority.authority.group(),
+        ipv4: authority.network.ipv4.to_string(),
+        mtu: authority.network.mtu,
+        authority: authority.authority.id().to_string(),
+        notices: authority.trust.ledger().number(),
+        issued: members.collect(),
+    };
+    if json {
+        let text = serde_json::to_string_pretty(&shown).map_err(Failure::command)?;
+        return write_out(None, &(text + "\n"));
+    }
+    let mut text = format!(
+        "group {}  network {}  mtu {}  authority {}  notices {}\n",
+        shown.group, shown.ipv4, shown.mtu, shown.authority, shown.notices
+    );
+    for member in &shown.issued {
+        let ShownMember { serial, node_id, user, roles, not_after, state } = member;
+        text += &format!("{serial}  node {node_id}  {user}  {roles}  until {not_after}  {state}\n");
+    }
+    write_out(None, &text)
+}
+
+/// Reads a certificate file that the user named.
+pub fn read_certificate(path: &Path) -> Result<Certificate, Failure> {
+    Certificate::from_pem(&read_text(path)?)
+        .map_err(|error| Failure::identity(format!("{}: {error}", path.display())))
+}
+
+fn write_yaml<T: Serialize>(path: &Path, value: &T) -> Result<(), Failure> {
+    write_secret(path, &yaml::to_string(value).map_err(Failure::command)?)
+}
+
+/// Writes a file that only its owner can read.
+fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    write_whole(path, text.as_bytes()).map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::host(format!("cannot write {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pki::{PrivateKey, Refusal};
+
+    const NOW: UnixTime = UnixTime(1_800_000_000);
+
+    fn authority(folder: &Path) -> Directory {
+        init(folder, "team", "10.42.0.0/24".parse().unwrap(), 1280, NOW).unwrap();
+        Directory::open(folder).unwrap()
+    }
+
+    #[test]
+    fn unit_wb_15_a_group_is_made_with_no_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = authority(folder.path());
+        let request = Request::new(&PrivateKey::generate(), Some("ana")).unwrap();
+        let certificate = ca.sign(&request, SignOptions::new("ana"), NOW).unwrap();
+        let blob = Blob::parse(&ca.blob(Vec::new(), Some(certificate.clone())).unwrap()).unwrap();
+        let member = blob.trust().unwrap().judge(certificate.der(), NOW).unwrap();
+        assert_eq!((member.user.as_str(), member.group.as_str()), ("ana", "team"));
+    }
+
+    #[test]
+    fn a_key_keeps_its_node_id_over_renewals() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = authority(folder.path());
+        let request = Request::new(&PrivateKey::generate(), None).unwrap();
+        let sign =
+            || ca.sign(&request, SignOptions::new("ana"), NOW).unwrap().unverified().unwrap();
+        let (first, second) = (sign(), sign());
+        assert_eq!(first.node_id, second.node_id);
+        assert_ne!(first.serial, second.serial);
+    }
+
+    #[test]
+    fn a_fixed_address_is_given_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = authority(folder.path());
+        let sign = |last| {
+            let request = Request::new(&PrivateKey::generate(), None).unwrap();
+            let ipv4 = Some([10, 42, 0, last].into());
+            ca.sign(&request, SignOptions { ipv4, ..SignOptions::new("ana") }, NOW)
+        };
+        sign(7).unwrap();
+        assert!(sign(7).unwrap_err().to_string().contains("fixed for node"));
+        assert!(sign(255).unwrap_err().to_string().contains("10.42.0.0/24"));
+    }
+
+    #[test]
+    fn a_revoked_user_is_refused_by_whoever_reads_the_notices() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = authority(folder.path());
+        let request = Request::new(&PrivateKey::generate(), None).unwrap();
+        let certificate = ca.sign(&request, SignOptions::new("ana"), NOW).unwrap();
+        let what = RevokeWhat { serial: None, node: None, user: Some("ana".into()) };
+        ca.revoke(&what, NOW).unwrap();
+        let ca = Directory::open(folder.path()).unwrap();
+        let blob = Blob::parse(&ca.blob(Vec::new(), None).unwrap()).unwrap();
+        let judged = blob.trust().unwrap().judge(certificate.der(), NOW);
+        assert!(matches!(judged, Err(Refusal::Revoked { notice: 1 })), "{judged:?}");
+    }
+
+    #[test]
+    fn a_second_init_keeps_the_first_authority() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = authority(folder.path()).authority.id();
+        let again = init(folder.path(), "other", "10.0.0.0/8".parse().unwrap(), 1280, NOW);
+        assert!(again.unwrap_err().to_string().contains("already"));
+        assert_eq!(Directory::open(folder.path()).unwrap().authority.id(), id);
+    }
+}

@@ -1,0 +1,258 @@
+//! The command line: every command, what it needs, and its help.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pki::{HostPort, Ipv4Subnet, NodeId, Roles, Serial};
+
+use crate::config::MetricsAddress;
+use crate::failure::EXIT_CODES;
+
+/// Peer-to-peer group VPN.
+#[derive(Debug, Parser)]
+#[command(name = "warren", version, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon: join the group and carry its virtual network (foreground)
+    Up(Start),
+    /// Run the daemon without virtual network, TUN device or privileges: a node that others join by
+    Bootstrap(Start),
+    /// Show this node: identity, addresses, whether it has joined
+    Status(Ask),
+    /// Show the linked peers, how each is reached and how far it is
+    Peers(Ask),
+    /// Ping a member over the overlay; names the class of the path
+    Ping(Ping),
+    /// Walk the whole ring and check first and second neighbours of every node
+    Crawl(Ask),
+    /// Make this node's key, if there is none, and write a certificate request for `ca sign`
+    Request(MakeRequest),
+    /// Hold the authority of a group, with no server at all
+    #[command(subcommand)]
+    Ca(Ca),
+}
+
+/// How to run the daemon. Flags win over the file.
+#[derive(Debug, Default, Args)]
+pub struct Start {
+    /// Configuration file (YAML); names the blob or contains it
+    #[arg(long, value_name = "FILE", env = "WARREN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Blob of the group: the one file that a user is handed
+    #[arg(long, value_name = "FILE", env = "WARREN_BLOB")]
+    pub blob: Option<PathBuf>,
+    /// Certificate of this node as `ca sign` wrote it; kept in the state directory from then on
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+/// Settings of the configuration file that can be given as flags.
+#[derive(Debug, Default, Args)]
+pub struct Overrides {
+    /// Directory for key, certificate, lease and known peers [default: /var/lib/warren]
+    #[arg(long, value_name = "DIR", env = "WARREN_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// UDP address and port of the node; port 0 takes any [default: [::]:7415]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Name of the TUN device [default: warren0]
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+    /// Address of /metrics, /healthz and /readyz, or `off` [default: 127.0.0.1:9415]
+    #[arg(long, value_name = "ADDRESS|off")]
+    pub metrics: Option<MetricsAddress>,
+    /// Unix socket of the local API [default: warren.sock in the state directory]
+    #[arg(long, value_name = "PATH", env = "WARREN_SOCKET")]
+    pub socket: Option<PathBuf>,
+    /// Give the virtual address back on exit
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// Fixed virtual IPv4 address in the place of any free one
+    #[arg(long, value_name = "IPV4")]
+    pub address: Option<Ipv4Addr>,
+    /// File of revocation notices, one a line; read at start and on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub notices: Option<PathBuf>,
+    /// Further node to join by, beside those in the blob; may be given again
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap: Vec<HostPort>,
+    /// What is logged, e.g. `info` or `warren=debug,warn` [default: info]
+    #[arg(long, value_name = "FILTER", env = "WARREN_LOG")]
+    pub log: Option<String>,
+    /// Form of the log [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Form of log lines.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How to talk to a running daemon.
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Unix socket of the daemon [default: warren.sock in the state directory]
+    #[arg(long, value_name = "PATH", env = "WARREN_SOCKET")]
+    pub socket: Option<PathBuf>,
+    /// State directory of the daemon [default: /var/lib/warren]
+    #[arg(long, value_name = "DIR", env = "WARREN_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `warren ping`.
+#[derive(Debug, Args)]
+pub struct Ping {
+    /// Whom: node ID, the start of a linked peer's ID, or a linked peer's virtual address
+    pub member: String,
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// `warren request`.
+#[derive(Debug, Args)]
+pub struct MakeRequest {
+    /// State directory, where the key stays [default: /var/lib/warren]
+    #[arg(long, value_name = "DIR", env = "WARREN_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Name to suggest to the signer
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where to write the request; standard output if not given
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `warren ca`.
+#[derive(Debug, Subcommand)]
+pub enum Ca {
+    /// Make the authority of a new group in a directory
+    Init {
+        /// Directory of the authority
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Name of the group
+        #[arg(long)]
+        group: String,
+        /// Virtual addresses to lease
+        #[arg(long, value_name = "NETWORK", default_value = "10.42.0.0/16")]
+        ipv4: Ipv4Subnet,
+        /// Longest packet in the virtual network, 1280 to 9000 bytes
+        #[arg(long, value_name = "BYTES", default_value_t = pki::MTU_MIN)]
+        mtu: u16,
+    },
+    /// Sign a request file into a member certificate; the same key keeps its node ID
+    Sign {
+        /// Directory of the authority
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Request file of `warren request`
+        request: PathBuf,
+        /// Who answers for the node; the name in the request if not given
+        #[arg(long)]
+        user: Option<String>,
+        /// Roles, separated by commas: gateway, relay, service
+        #[arg(long, value_name = "ROLES", default_value = "member")]
+        role: Roles,
+        /// How long the certificate lives, 1 to 30 days
+        #[arg(long, default_value_t = 7)]
+        days: u16,
+        /// Virtual IPv4 address to fix
+        #[arg(long)]
+        ipv4: Option<Ipv4Addr>,
+        /// Host name to fix
+        #[arg(long)]
+        host: Option<String>,
+        /// Where to write the certificate; standard output if not given
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Revoke a certificate, a node or a user; writes notices.txt for `warren up --notices`
+    Revoke {
+        /// Directory of the authority
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        what: RevokeWhat,
+    },
+    /// Show the authority and what it has signed and revoked
+    Show {
+        /// Directory of the authority
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the blob that members are handed
+    Blob {
+        /// Directory of the authority
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Node to join by; may be given again
+        #[arg(long, value_name = "HOST:PORT")]
+        bootstrap: Vec<HostPort>,
+        /// Certificate to enclose, for one member
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        /// Where to write the blob; standard output if not given
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Whom to revoke: one of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct RevokeWhat {
+    /// One certificate, by its serial number
+    #[arg(long, value_name = "HEX")]
+    pub serial: Option<Serial>,
+    /// All certificates of a node issued until now
+    #[arg(long, value_name = "NODE ID")]
+    pub node: Option<NodeId>,
+    /// All certificates of a user issued until now
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exactly_one_thing_is_revoked() {
+        let parse = |words: &str| Cli::try_parse_from(words.split(' ')).is_ok();
+        assert!(parse("warren ca revoke --dir d --user ana"));
+        assert!(!parse("warren ca revoke --dir d"));
+        assert!(!parse(
+            "warren ca revoke --dir d --user ana --serial 40000000000000000000000000000000"
+        ));
+    }
+}

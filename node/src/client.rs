@@ -1,0 +1,136 @@
+//! The command line's side of the local API: asks one question and prints the answer.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::api::{Crawl, Peer, Pong, Reply, Request, Status};
+use crate::cli::Ask;
+use crate::config::{STATE_DIR_DEFAULT, socket_path};
+use crate::failure::Failure;
+use crate::request::write_out;
+
+/// How long an answer is waited for: a crawl of a large ring takes longest.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Longest answer in bytes: a crawl of 100,000 nodes.
+const REPLY_LEN_MAX: u64 = 16 << 20;
+
+/// Asks and prints.
+pub fn run(request: &Request, ask: &Ask) -> Result<(), Failure> {
+    let state_dir = ask.state_dir.clone().unwrap_or_else(|| PathBuf::from(STATE_DIR_DEFAULT));
+    let value = exchange(request, &socket_path(ask.socket.as_deref(), &state_dir))?;
+    let text = if ask.json {
+        serde_json::to_string_pretty(&value).map_err(Failure::command)? + "\n"
+    } else {
+        render(request, value)?
+    };
+    write_out(None, &text)
+}
+
+fn exchange(request: &Request, socket: &Path) -> Result<Value, Failure> {
+    let place = socket.display();
+    let fail = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::PermissionDenied => Failure::no_daemon(format!(
+            "no permission for {place}: run as root or as the daemon's user"
+        )),
+        _ => Failure::no_daemon(format!(
+            "no daemon answers on {place} ({error}): start one with warren up, or name its \
+             --socket or --state-dir"
+        )),
+    };
+    let stream = UnixStream::connect(socket).map_err(fail)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
+    let mut line = serde_json::to_vec(request).map_err(Failure::command)?;
+    line.push(b'\n');
+    (&stream).write_all(&line).map_err(fail)?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(REPLY_LEN_MAX)).read_line(&mut answer).map_err(fail)?;
+    if answer.is_empty() {
+        return Err(Failure::no_daemon(format!(
+            "the daemon on {place} refused: run as root or as the daemon's user"
+        )));
+    }
+    match serde_json::from_str(&answer).map_err(unreadable)? {
+        Reply::Ok(value) => Ok(value),
+        Reply::Error(message) => Err(Failure::command(message)),
+    }
+}
+
+fn render(request: &Request, value: Value) -> Result<String, Failure> {
+    Ok(match request {
+        Request::Status => render_status(&read(value)?),
+        Request::Peers => render_peers(&read::<Vec<Peer>>(value)?),
+        Request::Ping { .. } => {
+            let Pong { node_id, rtt_ms, hops, path } = read(value)?;
+            format!("pong from {node_id}: {rtt_ms:.2} ms, {hops} hops, path {path}\n")
+        }
+        Request::Crawl => render_crawl(&read(value)?),
+    })
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {
+    serde_json::from_value(value).map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> Failure {
+    Failure::command(format!("the daemon is of another version ({error}): restart it"))
+}
+
+fn render_status(status: &Status) -> String {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".into());
+    let endpoints: Vec<String> = status.endpoints.iter().map(ToString::to_string).collect();
+    let rows = [
+        ("node", status.node_id.to_string()),
+        ("group", status.group.clone()),
+        ("user", status.user.clone()),
+        ("certificate until", pki::UnixTime(status.certificate_not_after).to_string()),
+        ("joined", if status.joined { "yes" } else { "no" }.into()),
+        ("peers", status.peers.to_string()),
+        ("nodes (estimate)", format!("{:.0}", status.nodes_estimate)),
+        ("left neighbour", or_none(status.left.map(|id| id.to_string()))),
+        ("right neighbour", or_none(status.right.map(|id| id.to_string()))),
+        ("device", or_none(status.device.clone())),
+        ("virtual ipv4", or_none(status.ipv4.map(|ip| ip.to_string()))),
+        ("virtual ipv6", or_none(status.ipv6.map(|ip| ip.to_string()))),
+        ("listen", status.listen.to_string()),
+        ("endpoints", endpoints.join(" ")),
+        ("notices", status.notices.to_string()),
+        ("uptime", format!("{:.0} s", status.uptime_seconds)),
+        ("version", status.version.clone()),
+    ];
+    rows.iter().map(|(name, value)| format!("{name:<18} {value}\n")).collect()
+}
+
+fn render_peers(peers: &[Peer]) -> String {
+    let mut text = format!(
+        "{:<40}  {:<12}  {:<8}  {:>9}  {:<22}  {}\n",
+        "NODE", "USER", "PATH", "RTT", "ENDPOINT", "WHY"
+    );
+    for peer in peers {
+        let rtt = peer.rtt_ms.map_or("-".into(), |ms| format!("{ms:.2} ms"));
+        let endpoint = peer.endpoint.map_or("-".into(), |endpoint| endpoint.to_string());
+        let user = peer.user.as_deref().unwrap_or("-");
+        let why = if peer.purposes.is_empty() { "-".into() } else { peer.purposes.join(",") };
+        let Peer { node_id, path, .. } = peer;
+        let node_id = node_id.to_string();
+        text += &format!("{node_id:<40}  {user:<12}  {path:<8}  {rtt:>9}  {endpoint:<22}  {why}\n");
+    }
+    text
+}
+
+fn render_crawl(crawl: &Crawl) -> String {
+    let (nodes, consistent) = (crawl.nodes.len(), crawl.consistent);
+    let whole = if crawl.complete { "whole ring" } else { "walk not completed" };
+    let mut text = format!("{nodes} nodes, {consistent} with the right neighbours, {whole}\n");
+    for node in crawl.nodes.iter().filter(|node| !node.consistent) {
+        text += &format!("wrong neighbours: {}\n", node.node_id);
+    }
+    for id in &crawl.silent {
+        text += &format!("silent: {id}\n");
+    }
+    text
+}

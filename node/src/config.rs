@@ -1,0 +1,295 @@
+//! The daemon's configuration: one struct, read and checked completely before anything is opened.
+//!
+//! ```yaml
+//! blob_file: blob.yaml          # the group's shared part; relative to this file
+//! # blob: { … }                 # or the same, written here
+//! state_dir: /var/lib/warren
+//! listen: "[::]:7415"
+//! device: warren0
+//! metrics: 127.0.0.1:9415       # or "off"
+//! ephemeral: false
+//! ```
+//!
+//! Unknown keys are errors. Flags of the command line win over the file.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use pki::{Blob, HostPort};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::cli::{LogFormat, Overrides, Start};
+use crate::failure::Failure;
+
+/// Where the state is kept if nothing else is said.
+pub const STATE_DIR_DEFAULT: &str = "/var/lib/warren";
+/// Name of the local API's socket in the state directory.
+const SOCKET_NAME: &str = "warren.sock";
+/// The UDP port of Warren.
+pub const PORT_DEFAULT: u16 = 7415;
+/// The TCP port of metrics.
+const METRICS_PORT_DEFAULT: u16 = 9415;
+
+/// Settings of one node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// File with the blob of the group; relative to the configuration file.
+    pub blob_file: Option<PathBuf>,
+    /// The blob itself, in the place of `blob_file`.
+    pub blob: Option<Blob>,
+    /// Directory for key, certificate, lease and known peers.
+    pub state_dir: PathBuf,
+    /// UDP address and port of the node; port 0 takes any.
+    pub listen: SocketAddr,
+    /// Name of the TUN device.
+    pub device: String,
+    /// Address of `/metrics`, `/healthz` and `/readyz`, or `off`.
+    pub metrics: MetricsAddress,
+    /// Unix socket of the local API; `warren.sock` in the state directory if not given.
+    pub socket: Option<PathBuf>,
+    /// Whether the virtual address is given back on exit.
+    pub ephemeral: bool,
+    /// Fixed virtual IPv4 address in the place of any free one.
+    pub address: Option<Ipv4Addr>,
+    /// File of revocation notices, one a line; read at start and on SIGHUP.
+    pub notices: Option<PathBuf>,
+    /// Further nodes to join by, beside those in the blob.
+    pub bootstrap: Vec<HostPort>,
+    /// What is logged, e.g. `info` or `warren=debug,warn`.
+    pub log: String,
+    /// Form of the log.
+    pub log_format: LogFormat,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            blob_file: None,
+            blob: None,
+            state_dir: STATE_DIR_DEFAULT.into(),
+            listen: (Ipv6Addr::UNSPECIFIED, PORT_DEFAULT).into(),
+            device: "warren0".into(),
+            metrics: MetricsAddress(Some((Ipv4Addr::LOCALHOST, METRICS_PORT_DEFAULT).into())),
+            socket: None,
+            ephemeral: false,
+            address: None,
+            notices: None,
+            bootstrap: Vec::new(),
+            log: "info".into(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl Config {
+    /// Reads file, blob and flags.
+    pub fn load(start: &Start) -> Result<Self, Failure> {
+        let mut config = match &start.config {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        config.apply(&start.overrides);
+        if let Some(path) = &start.blob {
+            config.blob_file = Some(path.clone());
+            config.blob = None;
+        }
+        config.resolve_blob()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The socket of the local API.
+    pub fn socket(&self) -> PathBuf {
+        socket_path(self.socket.as_deref(), &self.state_dir)
+    }
+
+    /// The blob, which [`Config::load`] made sure is there.
+    pub fn blob(&self) -> Result<&Blob, Failure> {
+        self.blob.as_ref().ok_or_else(|| {
+            Failure::usage(
+                "no blob: give the group's file with --blob FILE, or a configuration that names \
+                 it with --config FILE",
+            )
+        })
+    }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let text = read_text(path)?;
+        let mut config: Self = pki::yaml::from_str(&text)
+            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for file in [&mut config.blob_file, &mut config.notices].into_iter().flatten() {
+            *file = folder.join(&*file);
+        }
+        Ok(config)
+    }
+
+    fn apply(&mut self, flags: &Overrides) {
+        fn set<T: Clone>(field: &mut T, flag: &Option<T>) {
+            if let Some(value) = flag {
+                *field = value.clone();
+            }
+        }
+        set(&mut self.state_dir, &flags.state_dir);
+        set(&mut self.listen, &flags.listen);
+        set(&mut self.device, &flags.device);
+        set(&mut self.metrics, &flags.metrics);
+        set(&mut self.log, &flags.log);
+        set(&mut self.log_format, &flags.log_format);
+        self.socket = flags.socket.clone().or(self.socket.take());
+        self.address = flags.address.or(self.address);
+        self.notices = flags.notices.clone().or(self.notices.take());
+        self.ephemeral |= flags.ephemeral;
+        self.bootstrap.extend(flags.bootstrap.iter().cloned());
+    }
+
+    fn resolve_blob(&mut self) -> Result<(), Failure> {
+        match (&self.blob_file, &self.blob) {
+            (Some(_), Some(_)) => {
+                Err(Failure::usage("both blob and blob_file are set: remove one of them"))
+            }
+            (Some(path), None) => {
+                let blob = Blob::parse(&read_text(path)?);
+                let place = path.display();
+                self.blob =
+                    Some(blob.map_err(|error| Failure::identity(format!("{place}: {error}")))?);
+                Ok(())
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let blob = self.blob()?;
+        blob.trust().map_err(Failure::identity)?;
+        let subnet = blob.network.ipv4;
+        match self.address {
+            Some(address) if !subnet.is_host(address) => Err(Failure::usage(format!(
+                "address {address} is not one that a member of {subnet} can have: choose another \
+                 within that network"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The socket that a daemon with these settings listens on.
+pub fn socket_path(socket: Option<&Path>, state_dir: &Path) -> PathBuf {
+    socket.map_or_else(|| state_dir.join(SOCKET_NAME), Path::to_owned)
+}
+
+/// Reads a text file that the user named.
+pub fn read_text(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))
+}
+
+/// Where metrics are served, if they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricsAddress(pub Option<SocketAddr>);
+
+impl FromStr for MetricsAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self(None)),
+            _ => text.parse().map(|addr| Self(Some(addr))).map_err(|_| "expected IP:PORT or off"),
+        }
+    }
+}
+
+impl fmt::Display for MetricsAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl Serialize for MetricsAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MetricsAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Kind;
+    use pki::{CertificateAuthority, GroupSecret, Network, UnixTime};
+
+    fn blob() -> String {
+        let authority = CertificateAuthority::create("team", UnixTime(1_800_000_000)).unwrap();
+        let network = Network::new("team", "10.42.0.0/24".parse().unwrap());
+        let ca = vec![authority.certificate().clone()];
+        let blob = Blob::new(network, ca, Vec::new(), GroupSecret::random(1));
+        blob.to_yaml().unwrap().to_string()
+    }
+
+    fn load(yaml: &str, overrides: Overrides) -> Result<Config, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("blob.yaml"), blob()).unwrap();
+        let path = folder.path().join("config.yaml");
+        std::fs::write(&path, yaml).unwrap();
+        Config::load(&Start { config: Some(path), overrides, ..Start::default() })
+    }
+
+    #[test]
+    fn a_file_with_only_the_blob_has_defaults() {
+        let config = load("blob_file: blob.yaml", Overrides::default()).unwrap();
+        assert_eq!(config.listen, "[::]:7415".parse().unwrap());
+        assert_eq!(config.socket(), Path::new("/var/lib/warren/warren.sock"));
+        assert_eq!(config.blob().unwrap().network.group, "team");
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let overrides = Overrides {
+            listen: Some("127.0.0.1:1".parse().unwrap()),
+            metrics: Some("off".parse().unwrap()),
+            ..Overrides::default()
+        };
+        let text = "{blob_file: blob.yaml, listen: '0.0.0.0:2', device: vpn1}";
+        let config = load(text, overrides).unwrap();
+        assert_eq!(config.listen, "127.0.0.1:1".parse().unwrap());
+        assert_eq!((config.metrics.0, config.device.as_str()), (None, "vpn1"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let failure = load("blob_file: blob.yaml\nlisen: x", Overrides::default()).unwrap_err();
+        assert_eq!(failure.kind(), Kind::Usage);
+        assert!(failure.to_string().contains("lisen"), "{failure}");
+        assert!(failure.to_string().contains("line 2"), "{failure}");
+    }
+
+    #[test]
+    fn a_missing_blob_says_how_to_give_one() {
+        let failure = load("device: vpn1", Overrides::default()).unwrap_err();
+        assert!(failure.to_string().contains("--blob"), "{failure}");
+    }
+
+    #[test]
+    fn an_address_outside_the_network_is_refused() {
+        let text = "{blob_file: blob.yaml, address: 10.43.0.7}";
+        let failure = load(text, Overrides::default()).unwrap_err();
+        assert!(failure.to_string().contains("10.42.0.0/24"), "{failure}");
+    }
+
+    #[test]
+    fn the_written_form_of_the_defaults_can_be_read() {
+        let text = pki::yaml::to_string(&Config::default()).unwrap();
+        pki::yaml::from_str::<Config>(&text).unwrap();
+    }
+}

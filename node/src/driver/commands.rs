@@ -1,0 +1,91 @@
+//! Commands of clients that the node is still working on.
+
+use std::collections::HashMap;
+
+use proto::NodeId;
+use proto::node::api::{Answer, Ticket};
+use tokio::sync::oneshot;
+
+use crate::api::{self, Reply};
+
+/// Commands that wait for their answer; more are refused.
+const COMMANDS_MAX: usize = 256;
+
+/// Who waits for which answer.
+#[derive(Debug, Default)]
+pub struct Commands {
+    waiting: HashMap<Ticket, Waiter>,
+    last_ticket: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    /// The node that the command is about.
+    node: NodeId,
+    reply: oneshot::Sender<Reply>,
+}
+
+impl Commands {
+    /// Remembers who asked; `None`, and the asker is told, if too many wait.
+    pub fn begin(&mut self, node: NodeId, reply: oneshot::Sender<Reply>) -> Option<Ticket> {
+        // Those who left are not waited for any more.
+        self.waiting.retain(|_, waiter| !waiter.reply.is_closed());
+        if self.waiting.len() >= COMMANDS_MAX {
+            let _ = reply.send(Reply::Error("too many commands under way: try again".into()));
+            return None;
+        }
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.waiting.insert(ticket, Waiter { node, reply });
+        Some(ticket)
+    }
+
+    /// Passes the node's answer on.
+    pub fn finish(&mut self, ticket: Ticket, answer: Answer) {
+        let Some(Waiter { node, reply }) = self.waiting.remove(&ticket) else { return };
+        let text = match answer {
+            Answer::Pong { rtt, hops, path } => Reply::of(&api::Pong {
+                node_id: node,
+                rtt_ms: rtt.as_secs_f64() * 1e3,
+                hops,
+                path: path.into(),
+            }),
+            Answer::Crawl(report) => Reply::of(&api::Crawl {
+                consistent: report.consistent(),
+                complete: report.complete,
+                silent: report.silent,
+                nodes: report
+                    .nodes
+                    .iter()
+                    .map(|node| api::CrawledNode { node_id: node.id, consistent: node.consistent })
+                    .collect(),
+            }),
+            Answer::Values { .. } | Answer::Stored { .. } => Reply::Error("not asked".into()),
+            Answer::Failed(why) => Reply::Error(why),
+        };
+        // Whoever asked and left needs no answer.
+        let _ = reply.send(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_commands_are_refused_and_those_given_up_make_room() {
+        let node = NodeId::from_bytes([1; 20]);
+        let mut commands = Commands::default();
+        let mut begin = || {
+            let (sender, receiver) = oneshot::channel();
+            (commands.begin(node, sender), receiver)
+        };
+        let waiting: Vec<_> = (0..COMMANDS_MAX).map(|_| begin()).collect();
+        assert!(waiting.iter().all(|(ticket, _)| ticket.is_some()));
+        let (ticket, mut refused) = begin();
+        assert_eq!(ticket, None);
+        assert!(matches!(refused.try_recv(), Ok(Reply::Error(_))));
+        drop(waiting);
+        assert!(begin().0.is_some());
+    }
+}

@@ -1,0 +1,264 @@
+//! Drives the core: one input at a time, then everything the node wants done, then the next input.
+//!
+//! Inputs are punts of the lane, the node's deadline, questions of local clients, changes of the host's
+//! addresses, and signals. Everything here runs on one thread; nothing but the wait between two inputs takes
+//! time.
+//!
+//! | file | question |
+//! |---|---|
+//! | `mod` | what comes in next, and where does what comes out go |
+//! | `events` | what happened |
+//! | `answers`, `commands` | what is answered to clients, at once or later |
+
+mod answers;
+mod commands;
+mod events;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use packetio::Udp;
+use proto::Node;
+use proto::lane::Drops;
+use proto::node::api::Output;
+use proto::path::Path;
+use proto::time::Instant;
+use proto::vpn::DeviceAddresses;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::api::Question;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::device::VirtualDevice;
+use crate::endpoints::{self, Excluded};
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::known::Known;
+use crate::lane::{LaneHandle, Punt, Traffic};
+use crate::state::StateDir;
+use commands::Commands;
+
+/// Punts handled before other inputs get their turn.
+const PUNTS_PER_TURN: usize = 64;
+
+/// Everything the daemon has opened.
+pub struct Driver {
+    /// The core.
+    pub node: Node,
+    /// The clocks it is told.
+    pub clock: Clock,
+    /// Settings.
+    pub config: Config,
+    /// Who the node is.
+    pub identity: Identity,
+    /// The socket, for control datagrams.
+    pub udp: Udp,
+    /// Where it is bound.
+    pub listen: SocketAddr,
+    /// Orders to the data lane.
+    pub lane: LaneHandle,
+    /// What the lane does not decide.
+    pub punts: mpsc::Receiver<Punt>,
+    /// Questions of clients.
+    pub questions: mpsc::Receiver<Question>,
+    /// Addresses that are never offered.
+    pub excluded: Excluded,
+    /// The virtual device, if there is one.
+    pub device: Option<VirtualDevice>,
+    /// What is kept over a restart.
+    pub state: Arc<StateDir>,
+    /// Peers to remember.
+    pub known: Known,
+    /// What the loop works on.
+    pub work: Work,
+}
+
+/// State of the loop.
+#[derive(Default)]
+pub struct Work {
+    /// When the node wants to be called; `None` is at once.
+    deadline: Option<Instant>,
+    commands: Commands,
+    drops: Drops,
+    traffic: Traffic,
+    control_send_drops: u64,
+    /// Addresses that the node wants to have.
+    addresses: Option<DeviceAddresses>,
+    /// Whether the device does not have them yet.
+    device_is_behind: bool,
+    /// Why the node must stop, once it must.
+    stop: Option<Failure>,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Driver {
+    /// Runs until a signal or a reason to stop; then leaves the ring and closes everything.
+    pub async fn run(mut self) -> Result<(), Failure> {
+        let mut signals = Signals::new().map_err(Failure::host)?;
+        let changes = endpoints::watch().map_err(Failure::host)?;
+        self.offer_endpoints();
+        let ended = loop {
+            self.drain();
+            if let Err(failure) = self.set_up_device().await {
+                break Err(failure);
+            }
+            self.known.save_soon();
+            if let Some(failure) = self.work.stop.take() {
+                break Err(failure);
+            }
+            tokio::select! {
+                punt = self.punts.recv() => match punt {
+                    Some(punt) => self.handle_punts(punt),
+                    None => break Ok(()),
+                },
+                () = until(self.clock, self.work.deadline) => {
+                    self.node.handle_timeout(self.clock.now());
+                }
+                Some(question) = self.questions.recv() => self.answer(question),
+                () = changes.notified() => self.offer_endpoints(),
+                _ = signals.reload.recv() => self.reload(),
+                _ = signals.terminate.recv() => break Ok(()),
+                _ = signals.interrupt.recv() => break Ok(()),
+            }
+        };
+        self.close().await.and(ended)
+    }
+
+    /// Does what the node wants until it waits.
+    fn drain(&mut self) {
+        let mut lane_has_work = false;
+        loop {
+            match self.node.poll() {
+                // A link through the tunnel would carry itself (checklist X23).
+                Output::Datagram { to, .. } if self.excluded.covers(to.ip()) => {
+                    self.work.control_send_drops += 1;
+                }
+                Output::Datagram { to, bytes } => {
+                    if let Err(error) = self.udp.send_one(to, &bytes) {
+                        self.work.control_send_drops += 1;
+                        tracing::trace!(%to, %error, "control datagram not sent");
+                    }
+                }
+                Output::Lane(input) => {
+                    self.lane.order(input);
+                    lane_has_work = true;
+                }
+                Output::Device(addresses) => {
+                    self.work.addresses = Some(addresses);
+                    self.work.device_is_behind = true;
+                }
+                Output::Answer(ticket, answer) => self.work.commands.finish(ticket, answer),
+                Output::Event(event) => self.note(event),
+                Output::Wait(deadline) => {
+                    self.work.deadline = Some(deadline);
+                    break;
+                }
+            }
+        }
+        if lane_has_work {
+            self.lane.wake();
+        }
+    }
+
+    /// Gives the device the addresses that the node wants it to have.
+    async fn set_up_device(&mut self) -> Result<(), Failure> {
+        let (Some(device), Some(addresses)) = (&mut self.device, self.work.addresses) else {
+            return Ok(());
+        };
+        if !std::mem::take(&mut self.work.device_is_behind) {
+            return Ok(());
+        }
+        let (ipv6, prefix) = addresses.ipv6;
+        let ipv4 = addresses.ipv4.map(|(ip, prefix)| (IpAddr::V4(ip), prefix));
+        let wanted: Vec<_> = ipv4.into_iter().chain([(IpAddr::V6(ipv6), prefix)]).collect();
+        device.set(&wanted, addresses.mtu).await.map_err(|error| {
+            Failure::host(format!(
+                "cannot set addresses of {}: {error}: run as root or grant CAP_NET_ADMIN",
+                self.config.device
+            ))
+        })
+    }
+
+    /// Handles a punt and those that came with it.
+    fn handle_punts(&mut self, first: Punt) {
+        let mut next = Some(first);
+        for _ in 0..PUNTS_PER_TURN {
+            let Some(punt) = next else { return };
+            self.handle_punt(punt);
+            self.drain();
+            next = self.punts.try_recv().ok();
+        }
+        if let Some(punt) = next {
+            self.handle_punt(punt);
+        }
+    }
+
+    fn handle_punt(&mut self, punt: Punt) {
+        let now = self.clock.now();
+        match punt {
+            Punt::Datagram { from, .. } if self.excluded.covers(from.ip()) => {}
+            Punt::Datagram { from, mut bytes } => self.node.handle_datagram(from, &mut bytes, now),
+            Punt::Frame { path, bytes } => self.node.handle_outgoing_frame(path, bytes, now),
+            Punt::Unrouted(packet) => self.node.handle_unrouted(&packet, now),
+            Punt::Unproven { peer, packet } => self.node.handle_unproven(peer, &packet, now),
+            Punt::Unreachable(to) => self.node.handle_unreachable(to, now),
+            Punt::Report(report, traffic) => {
+                self.work.drops.add(&report.drops);
+                self.work.traffic = traffic;
+                self.node.handle_report(&report, now);
+            }
+        }
+    }
+
+    /// Leaves the ring and closes what is open. Goodbyes are sent at once, so nothing is waited for.
+    async fn close(mut self) -> Result<(), Failure> {
+        for peer in self.node.peers(self.clock.now()) {
+            // A path may have become direct since the link came up.
+            if let Path::Direct(endpoint) = peer.path {
+                self.known.linked(peer.id, endpoint);
+            }
+        }
+        self.known.save_now();
+        self.node.leave(self.clock.now());
+        self.drain();
+        if let Some(device) = &mut self.device
+            && let Err(error) = device.clear().await
+        {
+            // The kernel does the same when the device closes.
+            tracing::debug!(%error, "addresses not taken back");
+        }
+        if self.config.ephemeral {
+            self.state.forget_lease()?;
+        }
+        let socket = self.config.socket();
+        // Gone already, if the user removed it.
+        let _ = std::fs::remove_file(socket);
+        let stopped = self.lane.stop();
+        tracing::info!("left");
+        stopped.map_err(|error: io::Error| Failure::host(format!("the data lane ended: {error}")))
+    }
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn until(clock: Clock, deadline: Option<Instant>) {
+    match clock.to_monotonic(deadline.unwrap_or(Instant::ZERO)) {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

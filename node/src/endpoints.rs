@@ -1,0 +1,158 @@
+//! Which of the host's addresses are offered to peers, and when they may have changed.
+//!
+//! Never offered: an address of the own device or within the virtual network, for a link through the
+//! tunnel would carry itself (checklist X23); link-local addresses, which mean nothing elsewhere;
+//! loopback, unless there is nothing else, as for several nodes on one offline machine.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use nix::ifaddrs::getifaddrs;
+use pki::Ipv4Subnet;
+use rtnetlink::MulticastGroup;
+use tokio::sync::Notify;
+
+/// Most endpoints offered: a host with more addresses is reachable by a few of them.
+const ENDPOINTS_MAX: usize = 8;
+
+/// What must not be offered.
+#[derive(Clone, Debug)]
+pub struct Excluded {
+    /// Name of the own device.
+    pub device: Option<String>,
+    /// The group's IPv4 addresses.
+    pub ipv4: Option<Ipv4Subnet>,
+    /// An address of the group's IPv6 prefix of 48 bits.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+impl Excluded {
+    /// Whether the address belongs to the virtual network.
+    pub fn covers(&self, ip: IpAddr) -> bool {
+        let prefix = |ip: Ipv6Addr| u128::from(ip) >> 80;
+        match ip {
+            IpAddr::V4(ip) => self.ipv4.is_some_and(|subnet| subnet.contains(ip)),
+            IpAddr::V6(ip) => self.ipv6.is_some_and(|ours| prefix(ours) == prefix(ip)),
+        }
+    }
+
+    fn is_own_device(&self, interface: &str) -> bool {
+        self.device.as_deref() == Some(interface)
+    }
+}
+
+/// The endpoints of this host for a socket bound to `bound`.
+pub fn local(bound: SocketAddr, excluded: &Excluded) -> io::Result<Vec<SocketAddr>> {
+    let addresses = getifaddrs()?.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+        let ip = v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))?;
+        Some((interface.interface_name, ip))
+    });
+    Ok(offered(addresses, bound, excluded))
+}
+
+fn offered(
+    addresses: impl Iterator<Item = (String, IpAddr)>,
+    bound: SocketAddr,
+    excluded: &Excluded,
+) -> Vec<SocketAddr> {
+    let reaches_us = |ip: IpAddr| match bound.ip() {
+        IpAddr::V6(all) if all.is_unspecified() => true,
+        IpAddr::V4(all) if all.is_unspecified() => ip.is_ipv4(),
+        one => one == ip,
+    };
+    let usable = addresses
+        .filter(|(interface, ip)| {
+            reaches_us(*ip) && !excluded.covers(*ip) && !excluded.is_own_device(interface)
+        })
+        .map(|(_, ip)| ip)
+        .filter(|ip| !is_link_local(*ip));
+    let (loopback, mut global): (Vec<_>, Vec<_>) = usable.partition(IpAddr::is_loopback);
+    if global.is_empty() {
+        global = loopback;
+    }
+    global.sort_unstable();
+    global.dedup();
+    global.truncate(ENDPOINTS_MAX);
+    global.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect()
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+/// Tells when addresses or links of the host change; changes that come together count as one. Needs no
+/// privilege.
+pub fn watch() -> io::Result<Arc<Notify>> {
+    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+    let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&groups)?;
+    tokio::spawn(connection);
+    let changed = Arc::new(Notify::new());
+    let watcher = Arc::clone(&changed);
+    tokio::spawn(async move {
+        // What changed is read from the system afterwards; here it is enough that something did.
+        let _connected = handle;
+        while messages.recv().await.is_ok() {
+            watcher.notify_one();
+        }
+    });
+    Ok(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excluded() -> Excluded {
+        Excluded {
+            device: Some("warren0".into()),
+            ipv4: Some("10.42.0.0/16".parse().unwrap()),
+            ipv6: Some("fd11:2233:4455::9".parse().unwrap()),
+        }
+    }
+
+    fn offers(addresses: &[(&str, &str)], bound: &str) -> Vec<String> {
+        let parsed = addresses.iter().map(|(name, ip)| ((*name).into(), ip.parse().unwrap()));
+        let endpoints = offered(parsed, bound.parse().unwrap(), &excluded());
+        endpoints.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn unit_x23_addresses_of_the_virtual_network_are_never_offered() {
+        let addresses = [
+            ("lo", "127.0.0.1"),
+            ("eth0", "192.0.2.1"),
+            ("eth0", "fe80::1"),
+            ("eth0", "2001:db8::1"),
+            ("warren0", "10.42.3.4"),
+            ("warren0", "203.0.113.9"),
+            ("other", "10.42.9.9"),
+            ("other", "fd11:2233:4455:6677::1"),
+        ];
+        assert_eq!(offers(&addresses, "[::]:7415"), ["192.0.2.1:7415", "[2001:db8::1]:7415"]);
+    }
+
+    #[test]
+    fn loopback_is_offered_only_where_there_is_nothing_else() {
+        let offline = [("lo", "127.0.0.1"), ("eth0", "169.254.1.1")];
+        assert_eq!(offers(&offline, "[::]:1"), ["127.0.0.1:1"]);
+    }
+
+    #[test]
+    fn only_addresses_that_the_socket_is_bound_to_are_offered() {
+        let addresses = [("eth0", "192.0.2.1"), ("eth1", "192.0.2.2"), ("eth0", "2001:db8::1")];
+        assert_eq!(offers(&addresses, "192.0.2.2:1"), ["192.0.2.2:1"]);
+        assert_eq!(offers(&addresses, "0.0.0.0:1"), ["192.0.2.1:1", "192.0.2.2:1"]);
+    }
+
+    #[test]
+    fn this_host_has_an_endpoint() {
+        let none = Excluded { device: None, ipv4: None, ipv6: None };
+        assert!(!local("[::]:7415".parse().unwrap(), &none).unwrap().is_empty());
+    }
+}

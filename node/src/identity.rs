@@ -1,0 +1,140 @@
+//! Who this node is and whom it believes: key, certificate and trust, from blob, files and state.
+//!
+//! Everything is judged here, before the node opens a socket, so that a user reads the reason at once and not
+//! peers' refusals later.
+
+use std::path::Path;
+
+use pki::{Blob, Certificate, GroupSecret, Member, PrivateKey, Trust, UnixTime};
+use proto::session::aead::Cipher;
+use proto::session::tls::TlsSuite;
+
+use crate::ca::read_certificate;
+use crate::config::{Config, read_text};
+use crate::failure::Failure;
+use crate::state::StateDir;
+
+/// A node's identity in its group.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The certificate, read.
+    pub member: Member,
+    /// Authorities and revocations of the group.
+    pub trust: Trust,
+    /// What all members share.
+    pub secret: GroupSecret,
+    key: PrivateKey,
+    certificate: Certificate,
+}
+
+impl Identity {
+    /// Puts the identity together, judges it, and keeps in the state directory what is new.
+    pub fn establish(
+        config: &Config,
+        certificate: Option<&Path>,
+        state: &StateDir,
+        now: UnixTime,
+    ) -> Result<Self, Failure> {
+        let blob = config.blob()?;
+        let trust = trust(blob, config.notices.as_deref(), state)?;
+        let key = key(blob, state)?;
+        let given = certificate.map(read_certificate).transpose()?;
+        let certificate = choose(&key, given, blob, state)?;
+        let member = trust
+            .judge(certificate.der(), now)
+            .map_err(|refusal| Failure::identity(format!("own certificate: {refusal}")))?;
+        state.set_certificate(&certificate)?;
+        state.set_notices(&trust.ledger().to_text())?;
+        Ok(Self { member, trust, secret: blob.group_secret.clone(), key, certificate })
+    }
+
+    /// The handshake side of the identity.
+    pub fn suite(&self) -> Result<TlsSuite, Failure> {
+        let trust = self.trust.clone();
+        TlsSuite::group(self.key.clone(), &self.certificate, trust, fast_cipher())
+            .map_err(Failure::identity)
+    }
+}
+
+/// Reads a notices file into the ledger of `trust`; returns how many lines were new.
+pub fn read_notices(trust: &mut Trust, path: &Path) -> Result<usize, Failure> {
+    let taken = trust.ledger_mut().take_text(&read_text(path)?);
+    taken.map_err(|error| {
+        let place = path.display();
+        Failure::identity(format!("{place}: {error}: copy notices.txt from the authority again"))
+    })
+}
+
+fn trust(blob: &Blob, notices: Option<&Path>, state: &StateDir) -> Result<Trust, Failure> {
+    let mut trust = blob.trust().map_err(Failure::identity)?;
+    if let Some(text) = state.notices()? {
+        // Those of an earlier authority no longer fit; then the blob's and the file's count.
+        if let Err(error) = trust.ledger_mut().take_text(&text) {
+            tracing::warn!(%error, "notices of an earlier run ignored");
+        }
+    }
+    if let Some(path) = notices {
+        read_notices(&mut trust, path)?;
+    }
+    Ok(trust)
+}
+
+fn key(blob: &Blob, state: &StateDir) -> Result<PrivateKey, Failure> {
+    match (state.key()?, &blob.key) {
+        (Some(kept), Some(given)) if kept.spki() != given.spki() => Err(Failure::identity(
+            "the state directory holds the key of another node than the blob: choose another with \
+             --state-dir DIR",
+        )),
+        (Some(kept), _) => Ok(kept),
+        (None, Some(given)) => {
+            state.set_key(given)?;
+            Ok(given.clone())
+        }
+        (None, None) => Err(Failure::identity(
+            "this node has no key yet: run warren request with this --state-dir, have the request \
+             signed with warren ca sign, and start with --certificate FILE",
+        )),
+    }
+}
+
+/// The certificate of this key that lasts longest; one that the user names must be of this key.
+fn choose(
+    key: &PrivateKey,
+    given: Option<Certificate>,
+    blob: &Blob,
+    state: &StateDir,
+) -> Result<Certificate, Failure> {
+    let read = |certificate: Certificate| {
+        let member = certificate.unverified().map_err(Failure::identity)?;
+        Ok::<_, Failure>((member, certificate))
+    };
+    let was_given = given.is_some();
+    let sources = [given, blob.certificate.clone(), state.certificate()?];
+    let all = sources.into_iter().flatten().map(read).collect::<Result<Vec<_>, _>>()?;
+    let is_ours = |member: &Member| member.spki == key.spki();
+    if (was_given || all.len() == 1) && all.first().is_some_and(|(member, _)| !is_ours(member)) {
+        return Err(Failure::identity(
+            "the certificate is not for this node's key: sign the request that this node made, or \
+             choose the --state-dir where its key is",
+        ));
+    }
+    let ours = all.into_iter().filter(|(member, _)| is_ours(member));
+    let (_, longest) = ours.max_by_key(|(member, _)| member.not_after).ok_or_else(|| {
+        Failure::identity(
+            "this node has no certificate yet: have its request signed with warren ca sign, and \
+             start with --certificate FILE",
+        )
+    })?;
+    Ok(longest)
+}
+
+/// The cipher that this machine has instructions for.
+fn fast_cipher() -> Cipher {
+    #[cfg(target_arch = "x86_64")]
+    let has_aes = std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    let has_aes = std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let has_aes = false;
+    if has_aes { Cipher::Aes256Gcm } else { Cipher::ChaCha20Poly1305 }
+}

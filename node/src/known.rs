@@ -1,0 +1,95 @@
+//! Peers to rejoin by after a restart, kept in the state directory without holding up the driver.
+//!
+//! A restart needs nobody else's list: it dials whom it was linked with. Written at most once in
+//! [`SAVE_INTERVAL`], so that a busy bootstrap node does not wear out its disk, and at the end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pki::NodeId;
+
+use crate::state::{KNOWN_PEERS_MAX, KnownPeer, StateDir};
+
+/// Shortest time between two writes: what a crash can lose.
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Peers linked now or before, the last linked first.
+#[derive(Debug)]
+pub struct Known {
+    peers: Vec<KnownPeer>,
+    state: Arc<StateDir>,
+    saved_at: Option<Instant>,
+    is_dirty: bool,
+}
+
+impl Known {
+    /// Those of the last run.
+    pub fn load(state: Arc<StateDir>) -> Self {
+        Self { peers: state.known_peers(), state, saved_at: None, is_dirty: false }
+    }
+
+    /// The peers, the last linked first.
+    pub fn peers(&self) -> &[KnownPeer] {
+        &self.peers
+    }
+
+    /// A link came up.
+    pub fn linked(&mut self, id: NodeId, endpoint: SocketAddr) {
+        let peer = KnownPeer { id, endpoint };
+        if self.peers.contains(&peer) {
+            return;
+        }
+        self.peers.retain(|known| known.id != id);
+        self.peers.insert(0, peer);
+        self.peers.truncate(KNOWN_PEERS_MAX);
+        self.is_dirty = true;
+    }
+
+    /// Writes what is new, if the last write is long enough ago; the disk is waited for elsewhere.
+    pub fn save_soon(&mut self) {
+        let is_due = self.saved_at.is_none_or(|at| at.elapsed() >= SAVE_INTERVAL);
+        if self.is_dirty && is_due {
+            self.is_dirty = false;
+            self.saved_at = Some(Instant::now());
+            let (state, peers) = (Arc::clone(&self.state), self.peers.clone());
+            tokio::task::spawn_blocking(move || save(&state, &peers));
+        }
+    }
+
+    /// Writes what is new now.
+    pub fn save_now(&mut self) {
+        if std::mem::take(&mut self.is_dirty) {
+            save(&self.state, &self.peers);
+        }
+    }
+}
+
+fn save(state: &StateDir, peers: &[KnownPeer]) {
+    if let Err(error) = state.set_known_peers(peers) {
+        tracing::warn!(%error, "known peers not saved");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_linked_comes_first_and_moves_with_its_endpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let endpoint = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let id = |n| NodeId::from_bytes([n; 20]);
+        {
+            let mut known = Known::load(Arc::new(StateDir::open(&path).unwrap()));
+            known.linked(id(1), endpoint(1));
+            known.linked(id(2), endpoint(2));
+            known.linked(id(1), endpoint(3));
+            known.save_now();
+        }
+        let known = Known::load(Arc::new(StateDir::open(&path).unwrap()));
+        let peers: Vec<_> = known.peers().iter().map(|peer| (peer.id, peer.endpoint)).collect();
+        assert_eq!(peers, [(id(1), endpoint(3)), (id(2), endpoint(2))]);
+    }
+}

@@ -1,0 +1,218 @@
+//! What monitoring sees: `/metrics` for Prometheus, `/healthz` (the daemon answers), `/readyz` (it has joined
+//! and, with a virtual network, has its address).
+//!
+//! The daemon counts in plain integers; a scrape asks the driver for a [`Snapshot`] and writes it down.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use prometheus::{Encoder, Gauge, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use proto::lane::Drops;
+use proto::node::Counters;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use warp::http::{Response, StatusCode, header};
+use warp::{Filter, Reply};
+
+use crate::api::Question;
+use crate::failure::Failure;
+use crate::lane::Traffic;
+
+/// A driver that needs longer to answer is not healthy.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Everything that is counted, at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Snapshot {
+    /// Whether the node has a place in the ring.
+    pub joined: bool,
+    /// Whether it is fully at work.
+    pub ready: bool,
+    /// Sessions by direct paths, and by others.
+    pub peers: (usize, usize),
+    /// Estimated number of nodes.
+    pub nodes_estimate: f64,
+    /// When the certificate ends, in seconds since 1970.
+    pub certificate_not_after: u64,
+    /// What the core counted.
+    pub counters: Counters,
+    /// Packets that went no further.
+    pub drops: Drops,
+    /// What the lane moved.
+    pub traffic: Traffic,
+    /// Control datagrams that the kernel did not take.
+    pub control_send_drops: u64,
+}
+
+/// Binds the port.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::host(format!(
+            "cannot serve metrics on {address}: {error}: choose another with --metrics IP:PORT, or \
+             --metrics off"
+        ))
+    })
+}
+
+/// Serves until the daemon ends.
+pub async fn serve(listener: TcpListener, driver: mpsc::Sender<Question>) {
+    let asked = warp::any().and_then(move || {
+        let driver = driver.clone();
+        async move { Ok::<_, Infallible>(snapshot(&driver).await) }
+    });
+    let routes = warp::get().and(
+        warp::path!("metrics")
+            .and(asked.clone())
+            .map(|snapshot: Option<Snapshot>| match snapshot.map(|snapshot| encode(&snapshot)) {
+                Some(Ok(text)) => reply(StatusCode::OK, text),
+                Some(Err(error)) => reply(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+                None => reply(StatusCode::SERVICE_UNAVAILABLE, "no answer\n".into()),
+            })
+            .or(warp::path!("healthz")
+                .and(asked.clone())
+                .map(|snapshot: Option<Snapshot>| probe(snapshot.is_some(), "ok\n", "no answer\n")))
+            .or(warp::path!("readyz").and(asked).map(|snapshot: Option<Snapshot>| {
+                probe(snapshot.is_some_and(|s| s.ready), "ready\n", "not joined\n")
+            })),
+    );
+    warp::serve(routes).incoming(listener).run().await;
+}
+
+async fn snapshot(driver: &mpsc::Sender<Question>) -> Option<Snapshot> {
+    let (sender, answer) = oneshot::channel();
+    let asked = async {
+        driver.send(Question::Snapshot(sender)).await.ok()?;
+        answer.await.ok()
+    };
+    tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
+}
+
+fn probe(good: bool, yes: &str, no: &str) -> impl Reply + use<> {
+    match good {
+        true => reply(StatusCode::OK, yes.to_owned()),
+        false => reply(StatusCode::SERVICE_UNAVAILABLE, no.to_owned()),
+    }
+}
+
+fn reply(status: StatusCode, text: String) -> Response<String> {
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Writes a snapshot in the text format of Prometheus.
+fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
+    let registry = Registry::new();
+    let gauge = |name: &str, help: &str, value: f64| {
+        let gauge = Gauge::new(name, help)?;
+        gauge.set(value);
+        registry.register(Box::new(gauge))
+    };
+    let counter = |name: &str, help: &str, value: u64| {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        registry.register(Box::new(counter))
+    };
+    let Snapshot { counters, traffic, .. } = snapshot;
+    gauge("warren_joined", "1 if the node has its place in the ring", f64::from(snapshot.joined))?;
+    gauge("warren_nodes_estimate", "estimated number of nodes", snapshot.nodes_estimate)?;
+    gauge("warren_peers_direct", "sessions by direct paths", snapshot.peers.0 as f64)?;
+    gauge("warren_peers_overlay", "sessions through the overlay", snapshot.peers.1 as f64)?;
+    gauge(
+        "warren_certificate_not_after_seconds",
+        "end of the certificate, seconds since 1970",
+        snapshot.certificate_not_after as f64,
+    )?;
+    for (name, help, value) in [
+        ("sessions_up", "sessions that came up", counters.links.sessions_up),
+        ("sessions_dead", "sessions whose peer fell silent", counters.links.sessions_dead),
+        ("probes_answered", "probes answered", counters.links.probes_answered),
+        ("strangers_ignored", "datagrams of strangers met with silence", counters.links.silence),
+        ("half_open_limit", "handshakes refused for load", counters.links.half_open_limit),
+        ("control_forged", "control frames that did not open", counters.links.forged),
+        ("control_replayed", "control frames seen before", counters.links.replayed),
+        ("datagrams_malformed", "datagrams that are nothing we know", counters.links.malformed),
+        ("routed_originated", "routed messages of this node", counters.overlay.originated),
+        ("routed_forwarded", "routed messages passed on", counters.overlay.forwarded),
+        ("routed_delivered", "routed messages for this node", counters.overlay.delivered),
+        (
+            "routed_no_route",
+            "routed messages without a next hop",
+            counters.overlay.dropped_no_route,
+        ),
+        ("datagrams_sent", "data datagrams sent", traffic.sent.0),
+        ("datagrams_sent_bytes", "bytes of data datagrams sent", traffic.sent.1),
+        ("datagrams_send_drops", "data datagrams not taken by the kernel", traffic.send_drops),
+        ("control_send_drops", "control datagrams not taken", snapshot.control_send_drops),
+        ("datagrams_received", "datagrams received", traffic.received.0),
+        ("datagrams_received_bytes", "bytes of datagrams received", traffic.received.1),
+        ("device_packets_written", "packets given to the device", traffic.written.0),
+        ("device_written_bytes", "bytes given to the device", traffic.written.1),
+        ("device_write_drops", "packets that the device did not take", traffic.write_drops),
+        ("punt_drops", "packets dropped because the node was busy", traffic.punt_drops),
+    ] {
+        counter(&format!("warren_{name}_total"), help, value)?;
+    }
+    let help = "packets that went no further, by reason";
+    let drops = IntCounterVec::new(Opts::new("warren_packet_drops_total", help), &["reason"])?;
+    for (reason, count) in snapshot.drops.iter() {
+        drops.with_label_values(&[reason.name()]).inc_by(count);
+    }
+    registry.register(Box::new(drops))?;
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text)?;
+    String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::lane::Reason;
+
+    #[test]
+    fn a_snapshot_is_written_with_names_units_and_reasons() {
+        let mut snapshot = Snapshot { joined: true, ..Snapshot::default() };
+        snapshot.traffic.sent = (7, 900);
+        snapshot.drops.count(Reason::Replay);
+        let text = encode(&snapshot).unwrap();
+        for line in [
+            "warren_joined 1",
+            "warren_datagrams_sent_total 7",
+            "warren_datagrams_sent_bytes_total 900",
+            "warren_packet_drops_total{reason=\"replay\"} 1",
+            "warren_packet_drops_total{reason=\"forged\"} 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn probes_tell_alive_from_ready() {
+        let (driver, mut questions) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(Question::Snapshot(reply)) = questions.recv().await {
+                let _ = reply.send(Snapshot::default());
+            }
+        });
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, driver));
+        assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503"));
+        assert!(get(address, "/metrics").await.contains("warren_joined 0"));
+        assert!(get(address, "/other").await.starts_with("HTTP/1.1 404"));
+    }
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+}

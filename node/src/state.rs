@@ -1,0 +1,284 @@
+//! What a node remembers over a restart: key, certificate, lease, known peers, notices.
+//!
+//! One directory of mode 0700, held by one process at a time through a lock file. A write is a new
+//! file, synced, renamed over the old one, and the directory synced: after a crash there is the old
+//! content or the new one, never half of either.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use pki::{Certificate, NodeId, PrivateKey};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// Longest file that is read back: the notices of a large group, with room.
+const FILE_LEN_MAX: u64 = 16 << 20;
+/// Most peers remembered: enough that some still answer after a night; one line each.
+pub const KNOWN_PEERS_MAX: usize = 64;
+
+const LOCK: &str = "lock";
+const KEY: &str = "key.pem";
+const CERTIFICATE: &str = "certificate.pem";
+const LEASE: &str = "lease.json";
+const PEERS: &str = "peers.json";
+const NOTICES: &str = "notices.txt";
+
+/// The virtual address of an earlier run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Whose it was: another identity has no claim to it.
+    pub node: NodeId,
+    /// The address.
+    pub ipv4: Ipv4Addr,
+}
+
+/// A node that was linked in an earlier run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPeer {
+    /// Who.
+    pub id: NodeId,
+    /// Where.
+    pub endpoint: SocketAddr,
+}
+
+/// The state directory, locked for this process.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl StateDir {
+    /// Makes the directory if there is none, and locks it.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let fail = |error: io::Error| {
+            let hint = match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    ": run as its owner or choose another with --state-dir DIR"
+                }
+                _ => ": choose another with --state-dir DIR",
+            };
+            Failure::host(format!("cannot use state directory {}: {error}{hint}", path.display()))
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+        close_to_others(path).map_err(fail)?;
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join(LOCK))
+            .map_err(fail)?;
+        let lock =
+            Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(file, errno)| {
+                if errno == Errno::EWOULDBLOCK { in_use(path, file) } else { fail(errno.into()) }
+            })?;
+        lock.set_len(0).map_err(fail)?;
+        writeln!(&*lock, "{}", std::process::id()).map_err(fail)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The node's key, if it has been made.
+    pub fn key(&self) -> Result<Option<PrivateKey>, Failure> {
+        let Some(text) = self.read(KEY)? else { return Ok(None) };
+        PrivateKey::from_pkcs8_pem(&text).map(Some).map_err(|error| self.unusable(KEY, error))
+    }
+
+    /// Keeps the node's key.
+    pub fn set_key(&self, key: &PrivateKey) -> Result<(), Failure> {
+        self.write(KEY, key.to_pkcs8_pem().as_bytes())
+    }
+
+    /// The node's certificate, if it has one.
+    pub fn certificate(&self) -> Result<Option<Certificate>, Failure> {
+        let Some(text) = self.read(CERTIFICATE)? else { return Ok(None) };
+        Certificate::from_pem(&text).map(Some).map_err(|error| self.unusable(CERTIFICATE, error))
+    }
+
+    /// Keeps the node's certificate.
+    pub fn set_certificate(&self, certificate: &Certificate) -> Result<(), Failure> {
+        self.write(CERTIFICATE, certificate.to_pem().as_bytes())
+    }
+
+    /// The virtual address that this node had; a file that cannot be read counts as none.
+    pub fn lease(&self, node: NodeId) -> Option<Ipv4Addr> {
+        let lease: Lease = self.read_json(LEASE)?;
+        (lease.node == node).then_some(lease.ipv4)
+    }
+
+    /// Keeps the virtual address.
+    pub fn set_lease(&self, lease: Lease) -> Result<(), Failure> {
+        self.write_json(LEASE, &lease)
+    }
+
+    /// Forgets the virtual address.
+    pub fn forget_lease(&self) -> Result<(), Failure> {
+        match fs::remove_file(self.path.join(LEASE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(LEASE, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nodes that were linked before; a file that cannot be read counts as none.
+    pub fn known_peers(&self) -> Vec<KnownPeer> {
+        let mut peers: Vec<KnownPeer> = self.read_json(PEERS).unwrap_or_default();
+        peers.truncate(KNOWN_PEERS_MAX);
+        peers
+    }
+
+    /// Keeps the nodes that are linked now.
+    pub fn set_known_peers(&self, peers: &[KnownPeer]) -> Result<(), Failure> {
+        self.write_json(PEERS, &peers[..peers.len().min(KNOWN_PEERS_MAX)])
+    }
+
+    /// Revocation notices of earlier runs.
+    pub fn notices(&self) -> Result<Option<String>, Failure> {
+        self.read(NOTICES)
+    }
+
+    /// Keeps the revocation notices.
+    pub fn set_notices(&self, text: &str) -> Result<(), Failure> {
+        self.write(NOTICES, text.as_bytes())
+    }
+
+    fn read(&self, name: &str) -> Result<Option<String>, Failure> {
+        let file = match File::open(self.path.join(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.failed(name, error)),
+        };
+        let mut text = String::new();
+        let read = file.take(FILE_LEN_MAX).read_to_string(&mut text);
+        read.map(|_| Some(text)).map_err(|error| self.failed(name, error))
+    }
+
+    fn read_json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Option<T> {
+        let text = self.read(name).ok().flatten()?;
+        serde_json::from_str(&text)
+            .inspect_err(|error| tracing::warn!(file = name, %error, "state file ignored"))
+            .ok()
+    }
+
+    fn write_json<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Failure> {
+        let text = serde_json::to_vec(value).map_err(|error| self.unusable(name, error))?;
+        self.write(name, &text)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        write_whole(&self.path.join(name), bytes).map_err(|error| self.failed(name, error))
+    }
+
+    fn failed(&self, name: &str, error: io::Error) -> Failure {
+        let path = self.path.join(name);
+        Failure::host(format!("{}: {error}: check owner and free space", path.display()))
+    }
+
+    fn unusable(&self, name: &str, error: impl std::fmt::Display) -> Failure {
+        let path = self.path.join(name);
+        Failure::identity(format!("{}: {error}: restore or remove the file", path.display()))
+    }
+}
+
+/// Replaces a file of mode 0600 so that a crash leaves the old or the new content.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// Takes group and others their access; a directory of somebody else is not ours to change.
+fn close_to_others(path: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    if metadata.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    if metadata.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+fn in_use(path: &Path, mut lock: File) -> Failure {
+    let mut pid = String::new();
+    // The holder wrote its process ID; without it the message is only less precise.
+    let _ = lock.read_to_string(&mut pid);
+    Failure::host(format!(
+        "already running (pid {}) with state directory {}: stop it, or choose another with \
+         --state-dir DIR",
+        pid.trim(),
+        path.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        let key = PrivateKey::generate();
+        let node = NodeId::from_bytes([7; 20]);
+        let lease = Lease { node, ipv4: Ipv4Addr::new(10, 42, 0, 9) };
+        let peer = KnownPeer { id: node, endpoint: "[2001:db8::1]:7415".parse().unwrap() };
+        {
+            let state = StateDir::open(&path).unwrap();
+            assert!(state.key().unwrap().is_none());
+            state.set_key(&key).unwrap();
+            state.set_lease(lease).unwrap();
+            state.set_known_peers(&[peer]).unwrap();
+        }
+        let state = StateDir::open(&path).unwrap();
+        assert_eq!(state.key().unwrap().unwrap().spki(), key.spki());
+        assert_eq!(state.lease(node), Some(lease.ipv4));
+        assert_eq!(state.lease(NodeId::from_bytes([8; 20])), None, "the identity changed");
+        assert_eq!(state.known_peers(), [peer]);
+        state.forget_lease().unwrap();
+        state.forget_lease().unwrap();
+        assert_eq!(state.lease(node), None);
+    }
+
+    #[test]
+    fn nobody_else_can_look_into_the_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        state.set_key(&PrivateKey::generate()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(folder.path()), 0o700);
+        assert_eq!(mode(&folder.path().join(KEY)), 0o600);
+    }
+
+    #[test]
+    fn a_second_process_is_told_who_holds_the_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let _held = StateDir::open(folder.path()).unwrap();
+        let failure = StateDir::open(folder.path()).unwrap_err().to_string();
+        let pid = std::process::id();
+        assert!(failure.starts_with(&format!("already running (pid {pid})")), "{failure}");
+    }
+
+    #[test]
+    fn a_broken_peers_file_costs_only_the_peers() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        fs::write(folder.path().join(PEERS), "[{").unwrap();
+        assert!(state.known_peers().is_empty());
+    }
+}

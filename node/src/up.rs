@@ -1,0 +1,229 @@
+//! `warren up` and `warren bootstrap`: from the command line to a running daemon.
+//!
+//! First everything is read and judged, then everything is opened, then the node runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use packetio::{Device, MemoryDevice, Offloads, Tun, TunOptions, Udp, UdpOptions};
+use pki::HostPort;
+use proto::Node;
+use proto::node::api::{Config as NodeConfig, OverlayConfig};
+use proto::overlay::shortcut::Harmonic;
+use proto::vpn;
+use proto::vpn::address::{Subnet, ipv6_of};
+use proto::vpn::lease::AddressPolicy;
+use proto::vpn::verdict::Mode;
+use tokio::sync::mpsc;
+
+use crate::api;
+use crate::cli::Start;
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::device::VirtualDevice;
+use crate::driver::{Driver, Work};
+use crate::endpoints::Excluded;
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::known::Known;
+use crate::lane::{self, LaneHandle, Punt};
+use crate::log;
+use crate::metrics;
+use crate::state::StateDir;
+
+/// How long names of bootstrap nodes are looked up before the node starts with those it has.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether the node has a virtual network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A member with a TUN device.
+    Member,
+    /// A member of the overlay only: no device, no privileges.
+    Bootstrap,
+}
+
+/// Runs the daemon until it is told to end.
+pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
+    let config = Config::load(start)?;
+    log::start(&config.log, config.log_format)?;
+    let state = Arc::new(StateDir::open(&config.state_dir)?);
+    let now = clock::unix(SystemTime::now());
+    let identity = Identity::establish(&config, start.certificate.as_deref(), &state, now)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::host(format!("cannot start: {error}")))?;
+    runtime.block_on(async move { open(config, identity, state, role).await?.run().await })
+}
+
+/// Opens sockets and device and makes the node.
+async fn open(
+    config: Config,
+    identity: Identity,
+    state: Arc<StateDir>,
+    role: Role,
+) -> Result<Driver, Failure> {
+    let clock = Clock::start();
+    let udp = bind_udp(config.listen)?;
+    let listen = udp.local_addr().map_err(Failure::host)?;
+    let (driver, questions) = mpsc::channel(api::QUESTIONS_MAX);
+    let socket = api::bind(&config.socket())?;
+    if let Some(address) = config.metrics.0 {
+        let listener = metrics::bind(address).await?;
+        tokio::spawn(metrics::serve(listener, driver.clone()));
+    }
+    tokio::spawn(api::serve(socket, driver));
+    let excluded = excluded(&config, &identity, role)?;
+    let mut device = None;
+    let (lane, punts) = match role {
+        Role::Member => {
+            let tun = open_tun(&config)?;
+            device = Some(VirtualDevice::new(tun.index()).map_err(Failure::host)?);
+            start_lane(tun, &udp, clock)?
+        }
+        Role::Bootstrap => {
+            let (nothing, _) = MemoryDevice::pair(Offloads::default()).map_err(Failure::host)?;
+            start_lane(nothing, &udp, clock)?
+        }
+    };
+    let known = Known::load(Arc::clone(&state));
+    let vpn = (role == Role::Member).then(|| virtual_network(&config, &identity, &state));
+    let node = make_node(&config, &identity, &known, vpn.transpose()?, clock).await?;
+    tracing::info!(node = %node.id(), %listen, version = env!("CARGO_PKG_VERSION"), "started");
+    Ok(Driver {
+        node,
+        clock,
+        config,
+        identity,
+        udp,
+        listen,
+        lane,
+        punts,
+        questions,
+        excluded,
+        device,
+        state,
+        known,
+        work: Work::default(),
+    })
+}
+
+async fn make_node(
+    config: &Config,
+    identity: &Identity,
+    known: &Known,
+    vpn: Option<vpn::Config>,
+    clock: Clock,
+) -> Result<Node, Failure> {
+    let names = config.blob()?.bootstrap.iter().chain(&config.bootstrap);
+    let overlay = OverlayConfig {
+        suite: Box::new(identity.suite()?),
+        secrets: vec![identity.secret.clone()],
+        bootstrap: resolve(names.cloned().collect()).await,
+        known: known.peers().iter().map(|peer| (peer.id, peer.endpoint)).collect(),
+        shortcuts: Box::new(Harmonic),
+    };
+    let mut seed = [0; 32];
+    aws_lc_rs::rand::fill(&mut seed)
+        .map_err(|_| Failure::host("the system has no randomness to give"))?;
+    let parts = NodeConfig { overlays: vec![overlay], vpn };
+    Node::new(parts, seed, clock.now()).map_err(Failure::usage)
+}
+
+/// The virtual network of a member. An address that the certificate fixes beats any other.
+fn virtual_network(
+    config: &Config,
+    identity: &Identity,
+    state: &StateDir,
+) -> Result<vpn::Config, Failure> {
+    let network = &config.blob()?.network;
+    let member = &identity.member;
+    let address = match (member.ipv4, config.address) {
+        (Some(fixed), Some(other)) if fixed != other => {
+            return Err(Failure::usage(format!(
+                "the certificate fixes address {fixed}: remove --address {other}, or request a \
+                 certificate without a fixed address"
+            )));
+        }
+        (Some(fixed), _) => AddressPolicy::Pinned(fixed),
+        (None, Some(address)) => AddressPolicy::Static(address),
+        (None, None) => AddressPolicy::Lease { preferred: state.lease(member.node_id) },
+    };
+    Ok(vpn::Config {
+        group: network.group.clone(),
+        id: member.node_id,
+        subnet: Subnet::new(network.ipv4.base(), network.ipv4.prefix()),
+        address,
+        mode: Mode::Split,
+        mtu: network.mtu,
+    })
+}
+
+fn bind_udp(address: SocketAddr) -> Result<Udp, Failure> {
+    Udp::bind(address, &UdpOptions::default()).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "the port is taken: stop the other program, or choose",
+            std::io::ErrorKind::AddrNotAvailable => "this host has no such address: choose",
+            _ => "choose",
+        };
+        Failure::host(format!("cannot listen on {address} ({error}): {hint} another with --listen"))
+    })
+}
+
+fn open_tun(config: &Config) -> Result<Tun, Failure> {
+    let mtu = config.blob()?.network.mtu;
+    let options = TunOptions { name: Some(config.device.clone()), mtu, offload: true };
+    Tun::open(&options).map_err(|error| {
+        // The chain of causes tells what the system said.
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        Failure::host(format!("{error}{}", cause.unwrap_or_default()))
+    })
+}
+
+fn start_lane<D: Device + Send + 'static>(
+    device: D,
+    udp: &Udp,
+    clock: Clock,
+) -> Result<(LaneHandle, mpsc::Receiver<Punt>), Failure> {
+    let started = udp.try_clone().and_then(|udp| lane::start(device, udp, clock));
+    started.map_err(|error| Failure::host(format!("cannot start the data lane: {error}")))
+}
+
+fn excluded(config: &Config, identity: &Identity, role: Role) -> Result<Excluded, Failure> {
+    let network = &config.blob()?.network;
+    Ok(Excluded {
+        device: (role == Role::Member).then(|| config.device.clone()),
+        ipv4: Some(network.ipv4),
+        ipv6: Some(ipv6_of(&network.group, identity.member.node_id)),
+    })
+}
+
+/// Looks up the addresses of bootstrap nodes, all at a time. Names that cannot be found are logged.
+async fn resolve(names: Vec<HostPort>) -> Vec<SocketAddr> {
+    let lookups: Vec<_> = names
+        .into_iter()
+        .map(|name| {
+            tokio::spawn(async move {
+                let looked_up = tokio::net::lookup_host((name.host.as_str(), name.port));
+                match tokio::time::timeout(LOOKUP_PATIENCE, looked_up).await {
+                    Ok(Ok(found)) => found.collect(),
+                    Ok(Err(error)) => {
+                        tracing::warn!(%name, %error, "bootstrap name not found");
+                        Vec::new()
+                    }
+                    Err(_) => {
+                        tracing::warn!(%name, "bootstrap name not found in time");
+                        Vec::new()
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut endpoints = Vec::new();
+    for lookup in lookups {
+        endpoints.extend(lookup.await.unwrap_or_default());
+    }
+    endpoints
+}

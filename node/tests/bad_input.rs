@@ -1,0 +1,309 @@
+//! Bad input ends the program at once, with one line that says what to do and the right exit code.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use common::{Group, Member, WARREN, fails, text, warren, works};
+use pki::{CertificateAuthority, Request, SignOptions, UnixTime};
+
+const USAGE: i32 = 2;
+const IDENTITY: i32 = 3;
+const HOST: i32 = 4;
+const NO_DAEMON: i32 = 5;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[test]
+fn a_certificate_of_another_key() {
+    let group = Group::new();
+    let (ana, bob) = (group.member("ana", &[]), group.member("bob", &[]));
+    let mixed = Member { certificate: bob.certificate, ..ana };
+    let (code, line) = start(&group, &mixed, &[]);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("not for this node's key: sign the request"), "{line}");
+}
+
+#[test]
+fn an_expired_certificate() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    sign_at(&group, &ana, now() - 8 * DAY);
+    let (code, line) = start(&group, &ana, &[]);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("expired at") && line.contains("renew it"), "{line}");
+}
+
+#[test]
+fn a_clock_that_is_a_day_behind() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    sign_at(&group, &ana, now() + DAY);
+    let (code, line) = start(&group, &ana, &[]);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("valid only from") && line.contains("correct the clock"), "{line}");
+}
+
+#[test]
+fn a_clock_that_is_a_day_ahead() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    sign_for(&group, &ana, now() - DAY - DAY / 24, DAY);
+    let (code, line) = start(&group, &ana, &[]);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("compare the clocks"), "{line}");
+}
+
+#[test]
+fn a_revoked_certificate() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    group.revoke("ana");
+    let (code, line) = start(&group, &ana, &[]);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("revoked by notice 1; ask an administrator"), "{line}");
+}
+
+#[test]
+fn a_certificate_that_only_the_notices_file_revokes() {
+    let group = Group::new();
+    let (ana, blob) = (group.member("ana", &[]), group.blob(&[]));
+    group.revoke("ana");
+    let notices = group.path("ca/notices.txt");
+    let mut command = Command::new(WARREN);
+    command.args(ana.start("bootstrap", &blob)).args(["--notices", text(&notices)]);
+    let (code, line) = fails(&mut command);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("revoked by notice 1"), "{line}");
+}
+
+#[test]
+fn a_broken_notices_file() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let notices = group.path("notices.txt");
+    std::fs::write(&notices, "# comment\nnonsense\n").unwrap();
+    let (code, line) = start(&group, &ana, &["--notices", text(&notices)]);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("line 2") && line.contains("copy notices.txt"), "{line}");
+}
+
+#[test]
+fn a_certificate_of_another_group() {
+    let (group, other) = (Group::new(), Group::named("other"));
+    let stranger = other.member("ana", &[]);
+    let (code, line) = start(&group, &stranger, &[]);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("for another group; use the blob of this group"), "{line}");
+}
+
+#[test]
+fn a_certificate_of_a_foreign_authority_with_the_same_group_name() {
+    let (group, impostor) = (Group::new(), Group::new());
+    let stranger = impostor.member("ana", &[]);
+    let (code, line) = start(&group, &stranger, &[]);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("unknown authority; compare the CA"), "{line}");
+}
+
+#[test]
+fn no_key_and_no_certificate() {
+    let group = Group::new();
+    let (blob, state) = (group.blob(&[]), group.path("empty"));
+    let start = ["up", "--blob", text(&blob), "--state-dir", text(&state)];
+    let (code, line) = fails(&mut warren(&start));
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("run warren request"), "{line}");
+    works(&mut warren(&["request", "--state-dir", text(&state)]));
+    let (code, line) = fails(&mut warren(&start));
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("--certificate FILE"), "{line}");
+}
+
+#[test]
+fn an_unknown_configuration_key() {
+    let group = Group::new();
+    group.blob(&[]);
+    let config = group.path("config.yaml");
+    std::fs::write(&config, "blob_file: blob.yaml\nlisten_port: 7415\n").unwrap();
+    let (code, line) = fails(&mut warren(&["up", "--config", text(&config)]));
+    assert_eq!(code, USAGE);
+    assert!(line.contains("listen_port") && line.contains("line 2"), "{line}");
+}
+
+#[test]
+fn an_unknown_key_in_the_blob() {
+    let group = Group::new();
+    let blob = group.blob(&[]);
+    let yaml = std::fs::read_to_string(&blob).unwrap();
+    std::fs::write(&blob, yaml + "\ncolour: green\n").unwrap();
+    let (code, line) = fails(&mut warren(&["up", "--blob", text(&blob)]));
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("colour"), "{line}");
+}
+
+#[test]
+fn no_blob_and_a_blob_that_is_not_there() {
+    let (code, line) = fails(&mut warren(&["up"]));
+    assert_eq!(code, USAGE);
+    assert!(line.contains("--blob FILE"), "{line}");
+    let (code, line) = fails(&mut warren(&["up", "--blob", "/does/not/exist"]));
+    assert_eq!(code, USAGE);
+    assert!(line.contains("cannot read /does/not/exist"), "{line}");
+}
+
+#[test]
+fn a_virtual_address_outside_the_network() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let (code, line) = start(&group, &ana, &["--address", "10.43.0.2"]);
+    assert_eq!(code, USAGE);
+    assert!(line.contains("choose another within that network"), "{line}");
+}
+
+#[test]
+fn another_address_than_the_certificate_fixes() {
+    let group = Group::new();
+    let ana = group.member("ana", &["--ipv4", "10.42.0.7"]);
+    let (ana_up, blob) = (ana, group.blob(&[]));
+    let mut command = Command::new(WARREN);
+    command.args(ana_up.start("up", &blob)).args(["--listen", "127.0.0.1:0"]);
+    command.args(["--address", "10.42.0.8", "--device", "warrentest0"]);
+    let (code, line) = fails(&mut command);
+    assert_eq!(code, USAGE);
+    assert!(line.contains("the certificate fixes address 10.42.0.7"), "{line}");
+}
+
+#[test]
+fn a_udp_port_that_is_taken() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let (code, line) = start(&group, &ana, &["--listen", &listen]);
+    assert_eq!(code, HOST);
+    assert!(line.contains("the port is taken") && line.contains("--listen"), "{line}");
+}
+
+#[test]
+fn a_metrics_port_that_is_taken() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let metrics = taken.local_addr().unwrap().to_string();
+    let blob = group.blob(&[]);
+    let mut command = Command::new(WARREN);
+    let arguments = ana.start("bootstrap", &blob);
+    command.args(arguments.iter().map(|word| if word == "off" { &metrics } else { word }));
+    let (code, line) = fails(command.args(["--listen", "127.0.0.1:0"]));
+    assert_eq!(code, HOST);
+    assert!(line.contains("--metrics"), "{line}");
+}
+
+#[test]
+fn an_address_that_this_host_does_not_have() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let (code, line) = start(&group, &ana, &["--listen", "192.0.2.77:7415"]);
+    assert_eq!(code, HOST);
+    assert!(line.contains("this host has no such address"), "{line}");
+}
+
+#[test]
+fn a_log_filter_that_is_none() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let (code, line) = start(&group, &ana, &["--log", "warren=loud"]);
+    assert_eq!(code, USAGE);
+    assert!(line.contains("warren=debug"), "{line}");
+}
+
+#[test]
+fn ns_no_tun_device() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let script = "mount -t tmpfs none /dev/net && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh", WARREN]);
+    let (code, line) = start_up(&group, &ana, command);
+    assert_eq!(code, HOST);
+    assert!(line.contains("no /dev/net/tun: load the kernel module"), "{line}");
+}
+
+#[test]
+fn ns_no_permission() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin", "--", WARREN]);
+    let (code, line) = start_up(&group, &ana, command);
+    assert_eq!(code, HOST);
+    assert!(line.contains("run as root or grant CAP_NET_ADMIN"), "{line}");
+}
+
+#[test]
+fn ns_a_device_name_that_is_in_use() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let blob = group.blob(&[]);
+    let mut command = Command::new(WARREN);
+    command.args(ana.start("up", &blob)).args(["--listen", "127.0.0.1:0", "--device", "lo"]);
+    let (code, line) = fails(&mut command);
+    assert_eq!(code, HOST);
+    assert!(line.contains("interface lo is in use"), "{line}");
+}
+
+#[test]
+fn nobody_to_talk_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, line) = fails(&mut warren(&["status", "--state-dir", text(folder.path())]));
+    assert_eq!(code, NO_DAEMON);
+    assert!(line.contains("start one with warren up"), "{line}");
+}
+
+#[test]
+fn a_directory_without_an_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, line) = fails(&mut warren(&["ca", "show", "--dir", text(folder.path())]));
+    assert_eq!(code, USAGE);
+    assert!(line.contains("warren ca init"), "{line}");
+}
+
+fn start(group: &Group, member: &Member, options: &[&str]) -> (i32, String) {
+    let mut command = Command::new(WARREN);
+    command.args(member.start("bootstrap", &group.blob(&[])));
+    if !options.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    fails(command.args(options))
+}
+
+fn start_up(group: &Group, member: &Member, mut command: Command) -> (i32, String) {
+    let blob = group.blob(&[]);
+    command.args(member.start("up", &blob));
+    fails(command.args(["--listen", "127.0.0.1:0", "--device", "warrentest1"]))
+}
+
+fn sign_at(group: &Group, member: &Member, at: UnixTime) {
+    sign_for(group, member, at, 7 * DAY);
+}
+
+/// Replaces a member's certificate by one signed at another time.
+fn sign_for(group: &Group, member: &Member, at: UnixTime, life: Duration) {
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+    let (ca, key) = (read(group.path("ca/ca.pem")), read(group.path("ca/ca.key")));
+    let authority = CertificateAuthority::from_pem(&ca, &key).unwrap();
+    let request = Request::parse(&read(member.request.clone())).unwrap();
+    let options = SignOptions { life, ..SignOptions::new("ana") };
+    let certificate = authority.sign(&request, &options, at).unwrap();
+    std::fs::write(&member.certificate, certificate.to_pem()).unwrap();
+}
+
+fn now() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
+}

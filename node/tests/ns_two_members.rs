@@ -1,0 +1,299 @@
+//! Two members on one network: they get addresses and reach each other, and nothing else of the host moves.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, ensure};
+use common::{Group, Member, WARREN, text};
+use lab::{Daemon, Host, Lab, eventually};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Alice and Bob on one switch, with fixed addresses; Bob joins by Alice.
+struct Pair {
+    _lab: Lab,
+    group: Group,
+    blob: PathBuf,
+    alice: Node,
+    bob: Node,
+}
+
+struct Node {
+    host: Host,
+    member: Member,
+}
+
+impl Pair {
+    fn new() -> Result<Self> {
+        let lab = Lab::new()?;
+        let (lan, group) = (lab.switch()?, Group::new());
+        let node = |name: &str, last: u8| -> Result<Node> {
+            let host = lab.host(name)?;
+            let (v4, v6) = (format!("192.0.2.{last}/24"), format!("2001:db8::{last}/64"));
+            host.attach(&lan, &[&v4, &v6])?;
+            Ok(Node { host, member: group.member(name, &["--ipv4", &format!("10.42.0.{last}")]) })
+        };
+        let (alice, bob) = (node("alice", 2)?, node("bob", 3)?);
+        let blob = group.blob(&["192.0.2.2:7415"]);
+        Ok(Self { _lab: lab, alice, bob, blob, group })
+    }
+}
+
+impl Node {
+    fn up(&self, blob: &Path, options: &[&str]) -> Result<Daemon> {
+        self.start("up", blob, options)
+    }
+
+    fn start(&self, command: &str, blob: &Path, options: &[&str]) -> Result<Daemon> {
+        let mut daemon = self.host.command(WARREN);
+        daemon.args(self.member.start(command, blob)).args(options);
+        let daemon = self.host.spawn(daemon)?;
+        daemon.wait_for_log("started", PATIENCE)?;
+        Ok(daemon)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<Value> {
+        let mut command = self.host.command(WARREN);
+        command.args(arguments).args(["--json", "--state-dir", text(&self.member.state)]);
+        let output = command.output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    fn virtual_ipv6(&self) -> Result<String> {
+        let status = self.ask(&["status"])?;
+        status["ipv6"].as_str().map(str::to_owned).ok_or_else(|| anyhow!("no address: {status}"))
+    }
+
+    fn pings(&self, address: &str) -> Result<()> {
+        let ping = self.host.command("ping").args(["-c", "1", "-W", "1", address]).output()?;
+        ensure!(ping.status.success(), "{}", String::from_utf8_lossy(&ping.stdout));
+        Ok(())
+    }
+
+    /// Addresses, routes and rules of the host.
+    fn network(&self) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for what in ["-4 route show table all", "-6 route show table all", "rule", "-o address"] {
+            let words = what.split_whitespace();
+            let output = self.host.command("ip").args(words).output()?;
+            lines.extend(String::from_utf8(output.stdout)?.lines().map(str::to_owned));
+        }
+        lines.sort();
+        Ok(lines)
+    }
+}
+
+#[test]
+fn ns_vn_01_unmodified_programs_work() -> Result<()> {
+    let pair = Pair::new()?;
+    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let _bob = pair.bob.up(&pair.blob, &[])?;
+    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    pair.alice.pings("10.42.0.3")?;
+    let ipv6 = pair.alice.virtual_ipv6()?;
+    eventually(PATIENCE, || pair.bob.pings(&ipv6))?;
+    // Large transfers by TCP, which use the segmentation offloads, in both directions.
+    let listener = pair.alice.host.run(|| TcpListener::bind("10.42.0.2:9000"))??;
+    let bob = pair.bob.host.run(|| TcpStream::connect("10.42.0.2:9000"))??;
+    let (alice, _) = listener.accept()?;
+    transfer(&alice, &bob)?;
+    transfer(&bob, &alice)?;
+    Ok(())
+}
+
+/// Sends 16 MiB that no offload can have mixed up unnoticed.
+fn transfer(mut from: &TcpStream, mut to: &TcpStream) -> Result<()> {
+    let sent: Vec<u8> =
+        (0u32..4 << 20).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    to.set_read_timeout(Some(PATIENCE))?;
+    let mut received = vec![0; sent.len()];
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| from.write_all(&sent));
+        to.read_exact(&mut received)?;
+        sender.join().expect("the sender does not panic")
+    })?;
+    ensure!(received == sent, "the bytes changed on the way");
+    Ok(())
+}
+
+#[test]
+fn ns_vn_02_nothing_leaves_in_clear() -> Result<()> {
+    const MARKER: &[u8] = b"a marker that nobody else would send";
+    let pair = Pair::new()?;
+    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let _bob = pair.bob.up(&pair.blob, &[])?;
+    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    let capture = pair.bob.host.capture("eth0")?;
+    let socket = pair.alice.host.run(|| std::net::UdpSocket::bind("10.42.0.2:9000"))??;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let sender = pair.bob.host.run(|| std::net::UdpSocket::bind("10.42.0.3:0"))??;
+    sender.send_to(MARKER, "10.42.0.2:9000")?;
+    let mut received = [0; 100];
+    let len = socket.recv(&mut received)?;
+    assert_eq!(&received[..len], MARKER);
+    eventually(PATIENCE, || {
+        ensure!(capture.packet_count() > 0, "nothing captured");
+        Ok(())
+    })?;
+    assert!(!capture.contains(MARKER));
+    Ok(())
+}
+
+#[test]
+fn ns_vn_01_a_packet_that_is_too_long_is_answered_at_once() -> Result<()> {
+    let pair = Pair::new()?;
+    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let _bob = pair.bob.up(&pair.blob, &[])?;
+    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    let ping = |len: usize, address: &str| {
+        let len = len.to_string();
+        let words = ["-c", "1", "-W", "1", "-M", "do", "-s", &len, address];
+        pair.bob.host.command("ping").args(words).output()
+    };
+    // 1,280 less 28 and 48 bytes of headers.
+    assert!(ping(1252, "10.42.0.2")?.status.success());
+    let refused = ping(1253, "10.42.0.2")?;
+    let text = [refused.stdout, refused.stderr].concat();
+    assert!(String::from_utf8_lossy(&text).contains("mtu"), "{}", String::from_utf8_lossy(&text));
+    let ipv6 = pair.alice.virtual_ipv6()?;
+    assert!(ping(1232, &ipv6)?.status.success());
+    Ok(())
+}
+
+#[test]
+fn ns_n6_members_that_share_only_ipv6_reach_each_other_by_both_versions() -> Result<()> {
+    let pair = Pair::new()?;
+    pair.alice.host.ip("address flush dev eth0 scope global")?;
+    pair.bob.host.ip("address del 192.0.2.3/24 dev eth0")?;
+    pair.alice.host.ip("address add 2001:db8::2/64 dev eth0 nodad")?;
+    let blob = pair.group.blob(&["[2001:db8::2]:7415"]);
+    let _alice = pair.alice.up(&blob, &[])?;
+    let _bob = pair.bob.up(&blob, &[])?;
+    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    let ipv6 = pair.alice.virtual_ipv6()?;
+    eventually(PATIENCE, || pair.bob.pings(&ipv6))
+}
+
+#[test]
+fn ns_x23_no_link_runs_through_the_tunnel() -> Result<()> {
+    let pair = Pair::new()?;
+    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let blob = pair.group.blob(&["192.0.2.2:7415", "10.42.0.2:7415"]);
+    let _bob = pair.bob.up(&blob, &[])?;
+    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    let peers = pair.bob.ask(&["peers"])?;
+    let endpoint = peers[0]["endpoint"].as_str().unwrap_or_default();
+    assert!(!endpoint.starts_with("10.42."), "{peers}");
+    let status = pair.bob.ask(&["status"])?;
+    let offered = status["endpoints"].to_string();
+    assert!(offered.contains("192.0.2.3") && !offered.contains("10.42."), "{offered}");
+    assert!(!offered.contains("\"[fd"), "{offered}");
+    Ok(())
+}
+
+#[test]
+fn ns_jo_01_the_first_reply_comes_within_a_second_of_the_start() -> Result<()> {
+    let pair = Pair::new()?;
+    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let start = Instant::now();
+    let _bob = pair.bob.up(&pair.blob, &[])?;
+    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    let taken = start.elapsed();
+    println!("first reply after {taken:?}");
+    assert!(taken < Duration::from_secs(1), "{taken:?}");
+    Ok(())
+}
+
+#[test]
+fn ns_ad_06_only_the_vpn_subnet_moves() -> Result<()> {
+    let pair = Pair::new()?;
+    let before = pair.alice.network()?;
+    let mut daemon = pair.alice.up(&pair.blob, &[])?;
+    eventually(PATIENCE, || {
+        ensure!(pair.alice.network()?.iter().any(|line| line.contains("10.42.0.2")), "not yet");
+        Ok(())
+    })?;
+    let during = pair.alice.network()?;
+    assert!(before.iter().all(|line| during.contains(line)), "{before:#?}\n{during:#?}");
+    for line in during.iter().filter(|line| !before.contains(line)) {
+        assert!(line.contains("warren0"), "moved: {line}");
+        let is_link_local = line.contains("fe80") || line.contains("ff00");
+        assert!(line.contains("10.42.0.") || line.contains("fd") || is_link_local, "{line}");
+    }
+    daemon.terminate()?;
+    assert!(daemon.wait_exit(PATIENCE)?.success(), "{}", daemon.log());
+    assert_eq!(pair.alice.network()?, before);
+    Ok(())
+}
+
+#[test]
+fn ns_op_01_the_commands_show_peer_path_and_ring() -> Result<()> {
+    let pair = Pair::new()?;
+    let _alice = pair.alice.start("bootstrap", &pair.blob, &[])?;
+    let _bob = pair.bob.start("bootstrap", &pair.blob, &[])?;
+    eventually(PATIENCE, || {
+        ensure!(pair.bob.ask(&["status"])?["joined"] == true, "not joined");
+        Ok(())
+    })?;
+    let alice = pair.alice.ask(&["status"])?["node_id"].as_str().unwrap_or_default().to_owned();
+    let peers = pair.bob.ask(&["peers"])?;
+    assert_eq!(peers[0]["node_id"], alice.as_str());
+    assert_eq!((&peers[0]["user"], &peers[0]["path"]), (&"alice".into(), &"direct".into()));
+    let pong = pair.bob.ask(&["ping", &alice[..8]])?;
+    assert_eq!((&pong["node_id"], &pong["path"]), (&alice.into(), &"direct".into()));
+    let by_address = pair.bob.ask(&["ping", "00000000"]);
+    assert!(by_address.is_err_and(|error| error.to_string().contains("see warren peers")));
+    let crawl = pair.bob.ask(&["crawl"])?;
+    assert_eq!((&crawl["consistent"], &crawl["complete"]), (&2.into(), &true.into()));
+    Ok(())
+}
+
+#[test]
+fn ns_a_restart_rejoins_without_the_bootstrap_list() -> Result<()> {
+    let pair = Pair::new()?;
+    let _alice = pair.alice.start("bootstrap", &pair.blob, &[])?;
+    let mut bob = pair.bob.start("bootstrap", &pair.blob, &[])?;
+    bob.wait_for_log("link up", PATIENCE)?;
+    bob.terminate()?;
+    assert!(bob.wait_exit(PATIENCE)?.success(), "{}", bob.log());
+    let blob = pair.group.blob(&[]);
+    let bob = pair.bob.start("bootstrap", &blob, &[])?;
+    bob.wait_for_log("link up", PATIENCE)
+}
+
+#[test]
+fn ns_a_notice_read_on_sighup_cuts_a_live_session() -> Result<()> {
+    let pair = Pair::new()?;
+    let notices = pair.group.path("ca/notices.txt");
+    std::fs::write(&notices, "")?;
+    let mut alice = pair.alice.start("bootstrap", &pair.blob, &["--notices", text(&notices)])?;
+    let bob = pair.bob.start("bootstrap", &pair.blob, &[])?;
+    bob.wait_for_log("link up", PATIENCE)?;
+    pair.group.revoke("bob");
+    alice.signal(nix::sys::signal::Signal::SIGHUP)?;
+    alice.wait_for_log("link down", PATIENCE)?;
+    eventually(PATIENCE, || {
+        let peers = pair.alice.ask(&["peers"])?;
+        ensure!(peers.as_array().is_some_and(Vec::is_empty), "still linked: {peers}");
+        Ok(())
+    })?;
+    bob.wait_for_log("revoked by notice 1", PATIENCE)
+}
+
+#[test]
+fn ns_a_second_daemon_is_told_who_runs() -> Result<()> {
+    let pair = Pair::new()?;
+    let daemon = pair.alice.start("bootstrap", &pair.blob, &[])?;
+    let mut second = pair.alice.host.command(WARREN);
+    second.args(pair.alice.member.start("bootstrap", &pair.blob));
+    let (code, line) = common::fails(&mut second);
+    assert_eq!(code, 4);
+    assert!(line.contains(&format!("already running (pid {})", daemon.pid())), "{line}");
+    Ok(())
+}
