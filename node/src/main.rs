@@ -39,7 +39,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use api::Request;
-use cli::{Cli, Command};
+use cli::{Cli, Command, Dht};
 use failure::Failure;
 use up::Role;
 
@@ -57,6 +57,13 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Status(ask) => client::run(&Request::Status, ask),
         Command::Peers(ask) => client::run(&Request::Peers, ask),
         Command::Ping(ping) => client::run(&Request::Ping { to: ping.member.clone() }, &ping.ask),
+        Command::Dht(Dht::Get { name, ask }) => {
+            client::run(&Request::DhtGet { name: name.clone() }, ask)
+        }
+        Command::Dht(Dht::Put { name, value, ttl, ask }) => {
+            let (name, value) = (name.clone(), value.clone());
+            client::run(&Request::DhtPut { name, value, ttl_seconds: *ttl }, ask)
+        }
         Command::Crawl(ask) => client::run(&Request::Crawl, ask),
         Command::Request(make) => request::run(make),
         Command::Ca(command) => ca::run(command),
