@@ -1,3 +1,5 @@
+//! How a node comes by its address, keeps it, and loses it.
+
 use super::*;
 use crate::rng::Rng;
 use crate::vpn::effect::Effects;
