@@ -95,6 +95,11 @@ fn mutated_connect_messages_are_refused_or_mean_what_they_say() {
 }
 
 #[test]
+fn mutated_messages_of_the_hash_table_are_refused_or_mean_what_they_say() {
+    run("dht", formats::wire_dht, corpus::dhts(), &DATAGRAM, 1);
+}
+
+#[test]
 fn mutated_packets_are_refused_or_mean_what_they_say() {
     run("ip", formats::wire_ip, corpus::packets(), &DATAGRAM, 1);
 }

@@ -277,7 +277,7 @@ fn a_node_outlives_a_member_that_speaks_nonsense() {
             mutator.next_into(&mut message);
             member.say(&mut world, &message);
             world.run_for(Duration::from_millis(1));
-            said += usize::from(member.is_linked());
+            said += usize::from(member.is_linked(&world));
             world.events.retain(|(_, event)| matches!(event, Event::LinkDown { peer, .. } if *peer == victim || *peer == friend));
             let slots = world.footprint().links.slots;
             assert!(slots <= SLOTS_PER_MEMBER_MAX, "{slots} slots");
