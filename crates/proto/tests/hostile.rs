@@ -6,6 +6,8 @@
 //! `WARREN_HOSTILE_ITERATIONS=10000000 cargo test -p warren-proto --test hostile`, which `make fuzz` runs too,
 //! tries as many as one likes. Certificates and blobs are no datagrams and slow to read: they get a share.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // it times itself
+
 mod hostile_support;
 
 use allocation_counter::measure;

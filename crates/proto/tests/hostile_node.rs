@@ -6,6 +6,8 @@
 //! datagrams they try, as in `hostile.rs`. Each attack runs under the null suite in the public overlay, where
 //! everybody passes the gate, and the main ones under TLS with the group secret in the attackers' hands.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // it times itself
+
 mod hostile_support;
 
 use allocation_counter::measure;
