@@ -142,7 +142,7 @@ fn blob_in(directory: &Path) -> PathBuf {
     directory.join("demo.yaml")
 }
 
-/// The daemon that was just built, beside this program.
+/// The daemon, built beside this program.
 fn binary() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("warren");
     ensure!(path.exists(), "{} is missing: run `cargo build -p warren-node`", path.display());
