@@ -6,13 +6,12 @@
 //! datagrams they try, as in `hostile.rs`. Each attack runs under the null suite in the public overlay, where
 //! everybody passes the gate, and the main ones under TLS with the group secret in the attackers' hands.
 
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // it times itself
-
 mod hostile_support;
 
 use allocation_counter::measure;
 use hostile_support::member::Member;
 use hostile_support::mutate::Mutator;
+use hostile_support::rate::Stopwatch;
 use hostile_support::world::{Account, Datagram, FRIEND, Group, VICTIM, World, endpoint};
 use hostile_support::{corpus, iterations};
 use std::collections::BTreeMap;
@@ -126,7 +125,7 @@ fn mutate(group: Group, count: usize) {
     let (mut mutator, mut rng) = (Mutator::new(corpus, 2), Rng::new([4; 32]));
     let mut message = Vec::with_capacity(4_096);
     world.mail = Vec::with_capacity(4_096);
-    let started = std::time::Instant::now();
+    let started = Stopwatch::start();
     let used = measure(|| {
         for n in 0..count {
             mutator.next_into(&mut message);
@@ -145,7 +144,7 @@ fn mutate(group: Group, count: usize) {
         }
         world.mail.clear();
     });
-    let rate = count as f64 / started.elapsed().as_secs_f64();
+    let rate = started.rate(count);
     println!("{count} datagrams, {rate:.0}/s, heap {:+} bytes", used.bytes_current);
     println!("{:?}", world.node(VICTIM).counters().links);
     assert!(used.bytes_current <= HEAP_GROWTH_MAX, "{used:?}");
@@ -273,7 +272,7 @@ fn a_node_outlives_a_member_that_speaks_nonsense() {
     }
     let (mut mutator, mut message) = (Mutator::new(corpus, 8), Vec::with_capacity(4_096));
     let (count, mut said) = (iterations() / 4, 0);
-    let started = std::time::Instant::now();
+    let started = Stopwatch::start();
     let used = measure(|| {
         for _ in 0..count {
             mutator.next_into(&mut message);
@@ -286,7 +285,7 @@ fn a_node_outlives_a_member_that_speaks_nonsense() {
         }
         world.mail.clear();
     });
-    let rate = count as f64 / started.elapsed().as_secs_f64();
+    let rate = started.rate(count);
     println!("{said} of {count} messages over a link, {rate:.0}/s, {:+} bytes", used.bytes_current);
     println!("{:?}", world.node(VICTIM).counters());
     assert!(said > count / 2, "{said}");

@@ -67,8 +67,8 @@ impl Member {
         self.links.handle_timeout(&mut cx);
         for _ in 0..ROUNDS_MAX {
             for effect in std::mem::take(&mut effects) {
-                if let Effect::Transmit { path: Path::Direct(to), mut bytes, .. } = effect
-                    && to == endpoint(VICTIM)
+                if let Effect::Transmit { path, mut bytes, .. } = effect
+                    && path == Path::Direct(endpoint(VICTIM))
                 {
                     world.inject(VICTIM, self.at, &mut bytes);
                 }
