@@ -216,6 +216,7 @@ impl Driver {
                 self.work.drops.add(&report.drops);
                 self.work.traffic = traffic;
                 self.node.handle_report(&report, now);
+                self.work.drops.add(&self.node.take_drops());
             }
         }
     }

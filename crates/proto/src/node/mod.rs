@@ -18,7 +18,7 @@ mod table;
 
 use crate::NodeId;
 use crate::dht::{self, Dht};
-use crate::lane::Report;
+use crate::lane::{Drops, Report};
 use crate::link::{self, Links};
 use crate::overlay::{self, Instance, Overlay};
 use crate::path::Path;
@@ -193,6 +193,11 @@ impl Node {
     /// Its virtual network, to look at.
     pub fn vpn(&self) -> Option<&Vpn> {
         self.vpn.as_ref()
+    }
+
+    /// Packets that its virtual network let go no further, since the last call; the lanes report their own.
+    pub fn take_drops(&mut self) -> Drops {
+        self.vpn.as_mut().map(Vpn::take_drops).unwrap_or_default()
     }
 
     fn deadline(&self) -> Instant {

@@ -1,0 +1,113 @@
+//! How a node comes in, how fast, and what it needs others for.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use common::net::{Net, PATIENCE, took};
+use lab::eventually;
+
+#[test]
+fn ns_jo_01_the_first_reply_on_a_lan_comes_within_a_second() -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(1);
+    let net = Net::new()?;
+    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
+    let blob = net.blob(&[2]);
+    alice.start("up", &blob)?;
+    // Alice asks for Bob all the time, so that nothing waits for Bob's first packet.
+    let mut asking = alice.host.command("ping");
+    asking.args(["-i", "0.02", "-O", "-D", "10.42.0.3"]);
+    let asking = alice.host.spawn(asking)?;
+    eventually(PATIENCE, || {
+        ensure!(alice.log().contains("started") && asking.log().contains("PING"), "not asking");
+        Ok(())
+    })?;
+    let start = Instant::now();
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    bob.start("up", &blob)?;
+    asking.wait_for_log("time=", PATIENCE).with_context(|| alice.log())?;
+    let log = asking.log();
+    let first = log.lines().find(|line| line.contains("time=")).context("a reply")?;
+    let at = first.trim_start_matches('[').split(']').next().context("a time")?;
+    let taken = at.parse::<f64>()? - since_epoch.as_secs_f64();
+    println!(
+        "first reply {taken:.3} s after the process started ({:?} to see it)",
+        start.elapsed()
+    );
+    ensure!(taken < LIMIT.as_secs_f64(), "{taken:.3} s\n{log}\n{}", bob.log());
+    Ok(())
+}
+
+#[test]
+fn ns_ov_07_one_live_participant_among_ten_is_enough() -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(10);
+    let net = Net::new()?;
+    let mut alice = net.node("alice", 2, &[])?;
+    alice.start("bootstrap", &net.blob(&[]))?;
+    // Five addresses without a host, four hosts without a daemon, and the live one last.
+    let silent = [[101, 102, 103, 104, 105].as_slice(), &[20, 21, 22, 23], &[2]].concat();
+    let _hosts =
+        silent[5..9].iter().map(|last| net.host("idle", *last)).collect::<Result<Vec<_>>>()?;
+    let mut bob = net.node("bob", 3, &[])?;
+    let start = Instant::now();
+    bob.start("bootstrap", &net.blob(&silent))?;
+    bob.wait_joined()?;
+    println!("joined after {:?}", start.elapsed());
+    ensure!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+    Ok(())
+}
+
+#[test]
+fn ns_ov_10_the_bootstrap_nodes_are_not_needed_once_all_have_joined() -> Result<()> {
+    let net = Net::new()?;
+    let mut boots = [net.node("boot1", 2, &[])?, net.node("boot2", 3, &[])?];
+    let mut members = Vec::new();
+    for (name, last) in [("ana", 4), ("ben", 5), ("cleo", 6), ("dan", 7)] {
+        members.push(net.pinned(name, last)?);
+    }
+    let blob = net.blob(&[2, 3]);
+    for boot in &mut boots {
+        boot.start("bootstrap", &blob)?;
+    }
+    for member in &mut members {
+        member.start("up", &blob)?;
+    }
+    members.iter().try_for_each(|member| member.wait_joined())?;
+    let all_pairs = || -> Result<()> {
+        for (n, from) in members.iter().enumerate() {
+            for last in (4..8).filter(|last| *last != n + 4) {
+                from.reach(&format!("10.42.0.{last}"))?;
+            }
+        }
+        Ok(())
+    };
+    all_pairs()?;
+    for boot in &mut boots {
+        boot.kill()?;
+    }
+    took("all pairs after the bootstrap nodes crashed", all_pairs)?;
+    // A member that was in before needs them neither.
+    let mut ana = members.remove(0);
+    ana.stop()?;
+    ana.start("up", &blob)?;
+    took("a member is back after", || {
+        ana.wait_joined()?;
+        [5, 6, 7].iter().try_for_each(|last| ana.reach(&format!("10.42.0.{last}")))
+    })
+}
+
+#[test]
+fn ns_se_03_certified_nodes_authenticate_each_other_with_no_authority_in_reach() -> Result<()> {
+    let net = Net::new()?;
+    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
+    let blob = net.blob(&[2]);
+    // Nothing is left of the authority but what the members were given.
+    std::fs::remove_dir_all(net.group.path("ca"))?;
+    alice.start("up", &blob)?;
+    bob.start("up", &blob)?;
+    bob.reach("10.42.0.2")?;
+    let peer = bob.peer(&alice.id()?)?.context("a session")?;
+    ensure!(peer["user"] == "alice" && peer["path"] == "direct", "{peer}");
+    Ok(())
+}
