@@ -40,6 +40,20 @@ pub enum Request {
         /// Node ID, start of a linked peer's ID, or a linked peer's virtual address.
         to: String,
     },
+    /// Look up the values under a name in the hash table.
+    DhtGet {
+        /// The name.
+        name: String,
+    },
+    /// Store a value under a name, in this node's own slot there.
+    DhtPut {
+        /// The name.
+        name: String,
+        /// The value.
+        value: String,
+        /// How long it outlives the node.
+        ttl_seconds: u32,
+    },
     /// Walk the ring.
     Crawl,
 }
@@ -135,6 +149,33 @@ pub struct Pong {
     pub hops: u8,
     /// Class of the path.
     pub path: String,
+}
+
+/// Answer to [`Request::DhtGet`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Values {
+    /// The values, each verified.
+    pub values: Vec<Value>,
+    /// Whether every answering replica was read to the end; an absence is then sure.
+    pub complete: bool,
+}
+
+/// A value of the hash table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Value {
+    /// Who wrote it.
+    pub owner: NodeId,
+    /// The value; bytes that are no UTF-8 are replaced.
+    pub value: String,
+    /// When it ends, in seconds since 1970.
+    pub expiry: u64,
+}
+
+/// Answer to [`Request::DhtPut`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Nodes that keep it.
+    pub replicas: usize,
 }
 
 /// Answer to [`Request::Crawl`].

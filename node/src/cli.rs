@@ -30,6 +30,9 @@ pub enum Command {
     Peers(Ask),
     /// Ping a member over the overlay; names the class of the path
     Ping(Ping),
+    /// Get or put values in the distributed hash table
+    #[command(subcommand)]
+    Dht(Dht),
     /// Walk the whole ring and check first and second neighbours of every node
     Crawl(Ask),
     /// Make this node's key, if there is none, and write a certificate request for `ca sign`
@@ -127,6 +130,30 @@ pub struct Ping {
     pub member: String,
     #[command(flatten)]
     pub ask: Ask,
+}
+
+/// `warren dht`.
+#[derive(Debug, Subcommand)]
+pub enum Dht {
+    /// Print the values under a name
+    Get {
+        /// Name of the values
+        name: String,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Store a value under a name, signed by this node
+    Put {
+        /// Name of the value
+        name: String,
+        /// The value, at most 512 bytes
+        value: String,
+        /// How long it is kept, in seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+        ttl: u32,
+        #[command(flatten)]
+        ask: Ask,
+    },
 }
 
 /// `warren request`.

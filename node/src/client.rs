@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::{Crawl, Peer, Pong, Reply, Request, Status};
+use crate::api::{Crawl, Peer, Pong, Reply, Request, Status, Stored, Values};
 use crate::cli::Ask;
 use crate::config::{STATE_DIR_DEFAULT, socket_path};
 use crate::failure::Failure;
@@ -68,6 +68,11 @@ fn render(request: &Request, value: Value) -> Result<String, Failure> {
             let Pong { node_id, rtt_ms, hops, path } = read(value)?;
             format!("pong from {node_id}: {rtt_ms:.2} ms, {hops} hops, path {path}\n")
         }
+        Request::DhtGet { .. } => render_values(&read(value)?),
+        Request::DhtPut { .. } => {
+            let Stored { replicas } = read(value)?;
+            format!("stored by {replicas} nodes\n")
+        }
         Request::Crawl => render_crawl(&read(value)?),
     })
 }
@@ -118,6 +123,18 @@ fn render_peers(peers: &[Peer]) -> String {
         let Peer { node_id, path, .. } = peer;
         let node_id = node_id.to_string();
         text += &format!("{node_id:<40}  {user:<12}  {path:<8}  {rtt:>9}  {endpoint:<22}  {why}\n");
+    }
+    text
+}
+
+fn render_values(found: &Values) -> String {
+    let line = |value: &crate::api::Value| format!("{}  {}\n", value.owner, value.value);
+    let mut text: String = found.values.iter().map(line).collect();
+    if found.values.is_empty() {
+        text += "no value\n";
+    }
+    if !found.complete {
+        text += "not all replicas answered: there may be more\n";
     }
     text
 }

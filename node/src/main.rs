@@ -10,7 +10,7 @@
 //! | [`lane`] | which thread moves the packets |
 //! | [`device`], [`endpoints`], [`clock`] | what does the host offer |
 //! | [`api`], [`client`] | how do the other commands talk to it |
-//! | [`metrics`], [`log`] | what does an operator see |
+//! | [`metrics`], [`log`], [`notify`] | what does an operator see |
 //! | [`request`], [`ca`] | how is a group made with no server |
 //! | [`failure`] | what does a user read when it does not work |
 
@@ -29,6 +29,7 @@ mod known;
 mod lane;
 mod log;
 mod metrics;
+mod notify;
 mod request;
 mod state;
 mod up;
@@ -38,7 +39,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use api::Request;
-use cli::{Cli, Command};
+use cli::{Cli, Command, Dht};
 use failure::Failure;
 use up::Role;
 
@@ -56,6 +57,13 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Status(ask) => client::run(&Request::Status, ask),
         Command::Peers(ask) => client::run(&Request::Peers, ask),
         Command::Ping(ping) => client::run(&Request::Ping { to: ping.member.clone() }, &ping.ask),
+        Command::Dht(Dht::Get { name, ask }) => {
+            client::run(&Request::DhtGet { name: name.clone() }, ask)
+        }
+        Command::Dht(Dht::Put { name, value, ttl, ask }) => {
+            let (name, value) = (name.clone(), value.clone());
+            client::run(&Request::DhtPut { name, value, ttl_seconds: *ttl }, ask)
+        }
         Command::Crawl(ask) => client::run(&Request::Crawl, ask),
         Command::Request(make) => request::run(make),
         Command::Ca(command) => ca::run(command),

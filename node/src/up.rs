@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use packetio::{Device, MemoryDevice, Offloads, Tun, TunOptions, Udp, UdpOptions};
 use pki::HostPort;
 use proto::Node;
-use proto::node::api::{Config as NodeConfig, OverlayConfig};
+use proto::node::api::{Access, Config as NodeConfig, OverlayConfig};
 use proto::overlay::shortcut::Harmonic;
 use proto::vpn;
 use proto::vpn::address::{Subnet, ipv6_of};
@@ -23,13 +23,14 @@ use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::device::VirtualDevice;
 use crate::driver::{Driver, Work};
-use crate::endpoints::Excluded;
+use crate::endpoints::{self, Excluded};
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::known::Known;
 use crate::lane::{self, LaneHandle, Punt};
 use crate::log;
 use crate::metrics;
+use crate::notify;
 use crate::state::StateDir;
 
 /// How long names of bootstrap nodes are looked up before the node starts with those it has.
@@ -66,6 +67,9 @@ async fn open(
     role: Role,
 ) -> Result<Driver, Failure> {
     let clock = Clock::start();
+    let excluded = excluded(&config, &identity, role)?;
+    let vpn = (role == Role::Member).then(|| virtual_network(&config, &identity, &state));
+    let vpn = vpn.transpose()?;
     let udp = bind_udp(config.listen)?;
     let listen = udp.local_addr().map_err(Failure::host)?;
     let (driver, questions) = mpsc::channel(api::QUESTIONS_MAX);
@@ -75,7 +79,6 @@ async fn open(
         tokio::spawn(metrics::serve(listener, driver.clone()));
     }
     tokio::spawn(api::serve(socket, driver));
-    let excluded = excluded(&config, &identity, role)?;
     let mut device = None;
     let (lane, punts) = match role {
         Role::Member => {
@@ -89,8 +92,10 @@ async fn open(
         }
     };
     let known = Known::load(Arc::clone(&state));
-    let vpn = (role == Role::Member).then(|| virtual_network(&config, &identity, &state));
-    let node = make_node(&config, &identity, &known, vpn.transpose()?, clock).await?;
+    let names = config.blob()?.bootstrap.iter().chain(&config.bootstrap).cloned();
+    let bootstrap = others(resolve(names).await, listen, &excluded)?;
+    let node = make_node(&identity, bootstrap, &known, vpn, clock)?;
+    notify::ready();
     tracing::info!(node = %node.id(), %listen, version = env!("CARGO_PKG_VERSION"), "started");
     Ok(Driver {
         node,
@@ -110,18 +115,17 @@ async fn open(
     })
 }
 
-async fn make_node(
-    config: &Config,
+fn make_node(
     identity: &Identity,
+    bootstrap: Vec<SocketAddr>,
     known: &Known,
     vpn: Option<vpn::Config>,
     clock: Clock,
 ) -> Result<Node, Failure> {
-    let names = config.blob()?.bootstrap.iter().chain(&config.bootstrap);
     let overlay = OverlayConfig {
         suite: Box::new(identity.suite()?),
-        secrets: vec![identity.secret.clone()],
-        bootstrap: resolve(names.cloned().collect()).await,
+        access: Access::Group(vec![identity.secret.clone()]),
+        bootstrap,
         known: known.peers().iter().map(|peer| (peer.id, peer.endpoint)).collect(),
         shortcuts: Box::new(Harmonic),
     };
@@ -200,10 +204,22 @@ fn excluded(config: &Config, identity: &Identity, role: Role) -> Result<Excluded
     })
 }
 
+/// The endpoints that are not this node's own: a bootstrap node gets the same blob as everybody.
+fn others(
+    mut endpoints: Vec<SocketAddr>,
+    listen: SocketAddr,
+    excluded: &Excluded,
+) -> Result<Vec<SocketAddr>, Failure> {
+    let local = endpoints::local(listen, excluded).map_err(Failure::host)?;
+    let is_us =
+        |to: &SocketAddr| local.contains(to) || to.ip().is_loopback() && to.port() == listen.port();
+    endpoints.retain(|to| !is_us(to));
+    Ok(endpoints)
+}
+
 /// Looks up the addresses of bootstrap nodes, all at a time. Names that cannot be found are logged.
-async fn resolve(names: Vec<HostPort>) -> Vec<SocketAddr> {
+async fn resolve(names: impl Iterator<Item = HostPort>) -> Vec<SocketAddr> {
     let lookups: Vec<_> = names
-        .into_iter()
         .map(|name| {
             tokio::spawn(async move {
                 let looked_up = tokio::net::lookup_host((name.host.as_str(), name.port));

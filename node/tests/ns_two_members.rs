@@ -30,13 +30,24 @@ struct Node {
 
 impl Pair {
     fn new() -> Result<Self> {
+        Self::with_addresses(true)
+    }
+
+    /// Members whose certificates fix no address.
+    fn leasing() -> Result<Self> {
+        Self::with_addresses(false)
+    }
+
+    fn with_addresses(are_fixed: bool) -> Result<Self> {
         let lab = Lab::new()?;
         let (lan, group) = (lab.switch()?, Group::new());
         let node = |name: &str, last: u8| -> Result<Node> {
             let host = lab.host(name)?;
             let (v4, v6) = (format!("192.0.2.{last}/24"), format!("2001:db8::{last}/64"));
             host.attach(&lan, &[&v4, &v6])?;
-            Ok(Node { host, member: group.member(name, &["--ipv4", &format!("10.42.0.{last}")]) })
+            let fixed = ["--ipv4", &format!("10.42.0.{last}")];
+            let options = if are_fixed { &fixed[..] } else { &[] };
+            Ok(Node { host, member: group.member(name, options) })
         };
         let (alice, bob) = (node("alice", 2)?, node("bob", 3)?);
         let blob = group.blob(&["192.0.2.2:7415"]);
@@ -68,6 +79,11 @@ impl Node {
     fn virtual_ipv6(&self) -> Result<String> {
         let status = self.ask(&["status"])?;
         status["ipv6"].as_str().map(str::to_owned).ok_or_else(|| anyhow!("no address: {status}"))
+    }
+
+    fn virtual_ipv4(&self) -> Result<String> {
+        let status = self.ask(&["status"])?;
+        status["ipv4"].as_str().map(str::to_owned).ok_or_else(|| anyhow!("no lease: {status}"))
     }
 
     fn pings(&self, address: &str) -> Result<()> {
@@ -119,6 +135,53 @@ fn transfer(mut from: &TcpStream, mut to: &TcpStream) -> Result<()> {
         sender.join().expect("the sender does not panic")
     })?;
     ensure!(received == sent, "the bytes changed on the way");
+    Ok(())
+}
+
+#[test]
+fn ns_ad_01_members_lease_addresses_and_keep_them_over_a_restart() -> Result<()> {
+    let pair = Pair::leasing()?;
+    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let mut bob = pair.bob.up(&pair.blob, &[])?;
+    let alices = eventually(PATIENCE, || pair.alice.virtual_ipv4())?;
+    let bobs = eventually(PATIENCE, || pair.bob.virtual_ipv4())?;
+    assert_ne!(alices, bobs);
+    eventually(PATIENCE, || pair.bob.pings(&alices))?;
+    pair.alice.pings(&bobs)?;
+    bob.terminate()?;
+    assert!(bob.wait_exit(PATIENCE)?.success(), "{}", bob.log());
+    let _bob = pair.bob.up(&pair.blob, &[])?;
+    assert_eq!(eventually(PATIENCE, || pair.bob.virtual_ipv4())?, bobs);
+    eventually(PATIENCE, || pair.bob.pings(&alices))
+}
+
+#[test]
+fn ns_ad_04_a_second_claimant_of_a_static_address_is_told() -> Result<()> {
+    let pair = Pair::leasing()?;
+    let claim = ["--address", "10.42.0.77"];
+    let alice = pair.alice.up(&pair.blob, &claim)?;
+    let bob = pair.bob.up(&pair.blob, &claim)?;
+    // Who comes first has it; a node alone has no ring to lease from.
+    const TOLD: &str = "virtual address 10.42.0.77 is held by another node; choose";
+    eventually(PATIENCE, || {
+        ensure!(alice.log().contains(TOLD) || bob.log().contains(TOLD), "nobody is told");
+        Ok(())
+    })?;
+    let holds = |node: &Node| node.virtual_ipv4().is_ok_and(|ip| ip == "10.42.0.77");
+    assert!(holds(&pair.alice) != holds(&pair.bob), "{}\n{}", alice.log(), bob.log());
+    Ok(())
+}
+
+#[test]
+fn ns_dh_01_a_value_put_by_one_node_is_read_by_the_other() -> Result<()> {
+    let pair = Pair::new()?;
+    let _alice = pair.alice.start("bootstrap", &pair.blob, &[])?;
+    let _bob = pair.bob.start("bootstrap", &pair.blob, &[])?;
+    eventually(PATIENCE, || pair.bob.ask(&["dht", "put", "greeting", "hello"]))?;
+    let found = eventually(PATIENCE, || pair.alice.ask(&["dht", "get", "greeting"]))?;
+    assert_eq!(found["values"][0]["value"], "hello");
+    let none = pair.alice.ask(&["dht", "get", "something else"])?;
+    assert_eq!((&none["values"], &none["complete"]), (&serde_json::json!([]), &true.into()));
     Ok(())
 }
 

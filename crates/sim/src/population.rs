@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use proto::NodeId;
-use proto::node::api::{Config, OverlayConfig};
+use proto::node::api::{Access, Config, OverlayConfig};
 use proto::overlay::shortcut::{Fingers, Harmonic, ShortcutPolicy};
 use proto::session::null::{NullSuite, Sizes};
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,7 @@ impl Population {
         world.add_node(move |known, rng| Config {
             overlays: vec![OverlayConfig {
                 suite: Box::new(NullSuite::new(id, Sizes::GROUP, PURPOSE, rng)),
-                secrets: Vec::new(),
+                access: Access::Public,
                 bootstrap: if is_seed { Vec::new() } else { bootstrap.clone() },
                 known,
                 shortcuts: policy.build(),

@@ -1,6 +1,7 @@
 //! Answers to local clients and to the metrics server, from what the node tells of itself.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use proto::NodeId;
 use proto::path::Path;
@@ -30,6 +31,18 @@ impl Driver {
                     }
                     Err(error) => drop(reply.send(Reply::Error(error))),
                 },
+                Request::DhtGet { name } => {
+                    if let Some(ticket) = self.work.commands.begin(self.node.id(), reply) {
+                        self.node.get(ticket, name.as_bytes(), self.clock.now());
+                    }
+                }
+                Request::DhtPut { name, value, ttl_seconds } => {
+                    if let Some(ticket) = self.work.commands.begin(self.node.id(), reply) {
+                        let (name, value) = (name.as_bytes(), value.as_bytes());
+                        let ttl = Duration::from_secs(ttl_seconds.into());
+                        self.node.put(ticket, name, value, ttl, self.clock.now());
+                    }
+                }
                 Request::Crawl => {
                     if let Some(ticket) = self.work.commands.begin(self.node.id(), reply) {
                         self.node.crawl(ticket, self.clock.now());

@@ -50,6 +50,15 @@ impl Commands {
                 hops,
                 path: path.into(),
             }),
+            Answer::Values { records, complete } => {
+                let values = records.into_iter().map(|record| api::Value {
+                    owner: record.owner,
+                    value: String::from_utf8_lossy(&record.payload).into_owned(),
+                    expiry: record.expiry.as_secs(),
+                });
+                Reply::of(&api::Values { values: values.collect(), complete })
+            }
+            Answer::Stored { replicas, .. } => Reply::of(&api::Stored { replicas }),
             Answer::Crawl(report) => Reply::of(&api::Crawl {
                 consistent: report.consistent(),
                 complete: report.complete,
@@ -60,7 +69,6 @@ impl Commands {
                     .map(|node| api::CrawledNode { node_id: node.id, consistent: node.consistent })
                     .collect(),
             }),
-            Answer::Values { .. } | Answer::Stored { .. } => Reply::Error("not asked".into()),
             Answer::Failed(why) => Reply::Error(why),
         };
         // Whoever asked and left needs no answer.

@@ -17,6 +17,7 @@ mod events;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use packetio::Udp;
 use proto::Node;
@@ -42,6 +43,8 @@ use commands::Commands;
 
 /// Punts handled before other inputs get their turn.
 const PUNTS_PER_TURN: usize = 64;
+/// How long an ephemeral member stays to give its address back: some round trips.
+const RELEASE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Everything the daemon has opened.
 pub struct Driver {
@@ -217,6 +220,23 @@ impl Driver {
         }
     }
 
+    /// Gives the virtual address back, while there are links to do it by.
+    async fn give_lease_back(&mut self) -> Result<(), Failure> {
+        self.node.release_lease(self.clock.now());
+        let end = tokio::time::Instant::now() + RELEASE_PATIENCE;
+        loop {
+            self.drain();
+            tokio::select! {
+                Some(punt) = self.punts.recv() => self.handle_punts(punt),
+                () = until(self.clock, self.work.deadline) => {
+                    self.node.handle_timeout(self.clock.now());
+                }
+                () = tokio::time::sleep_until(end) => break,
+            }
+        }
+        self.state.forget_lease()
+    }
+
     /// Leaves the ring and closes what is open. Goodbyes are sent at once, so nothing is waited for.
     async fn close(mut self) -> Result<(), Failure> {
         for peer in self.node.peers(self.clock.now()) {
@@ -226,6 +246,9 @@ impl Driver {
             }
         }
         self.known.save_now();
+        if self.config.ephemeral {
+            self.give_lease_back().await?;
+        }
         self.node.leave(self.clock.now());
         self.drain();
         if let Some(device) = &mut self.device
@@ -233,9 +256,6 @@ impl Driver {
         {
             // The kernel does the same when the device closes.
             tracing::debug!(%error, "addresses not taken back");
-        }
-        if self.config.ephemeral {
-            self.state.forget_lease()?;
         }
         let socket = self.config.socket();
         // Gone already, if the user removed it.

@@ -1,3 +1,5 @@
+//! The lane's thread between two devices in memory.
+
 use super::*;
 use std::net::UdpSocket;
 

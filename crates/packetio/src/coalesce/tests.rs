@@ -1,3 +1,5 @@
+//! Segments of one flow become one super-packet again, byte for byte, and nothing else is merged.
+
 use super::*;
 use crate::testing::{Spec, split};
 use proptest::prelude::*;

@@ -51,7 +51,7 @@ fn is_answered(device: &mut impl Device) -> bool {
 }
 
 #[test]
-fn the_twin_answers_through_the_trait() {
+fn unit_vn_12_the_memory_device_answers_through_the_trait() {
     let (mut device, mut twin) = MemoryDevice::pair(Offloads::ALL).expect("pair");
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -68,7 +68,7 @@ fn the_twin_answers_through_the_trait() {
 }
 
 #[test]
-fn the_kernel_answers_through_the_trait() {
+fn unit_vn_12_the_kernel_device_answers_through_the_trait() {
     for offload in [true, false] {
         in_own_network(|| {
             let options = TunOptions { name: Some("warren-t".into()), mtu: 1400, offload };

@@ -1,3 +1,5 @@
+//! Super-packets are cut as the kernel would cut them.
+
 use super::*;
 use crate::ip::complete_checksum;
 use crate::testing::{Spec, is_right, split};

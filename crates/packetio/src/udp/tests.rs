@@ -1,3 +1,5 @@
+//! Sockets of this kernel: batches, offloads, both IP versions, errors by ICMP.
+
 use super::*;
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,5 @@
+//! What is written to a device, and what is refused.
+
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 

@@ -1,3 +1,5 @@
+//! What an authority signs and refuses to sign.
+
 use super::*;
 use crate::testing::{DAY, NOW, authority, trust};
 use crate::{NameError, Refusal};

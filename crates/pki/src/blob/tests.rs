@@ -1,3 +1,5 @@
+//! Blobs survive the round trip; wrong ones are refused with a line and without their secrets.
+
 use super::*;
 use crate::testing::{NOW, authority, issue};
 use crate::{CertificateAuthority, Ipv4Subnet, Revoked};

@@ -1,3 +1,5 @@
+//! The derived list is what `openssl` accepts.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The chain of notices grows in order, forks never, and says who is revoked.
+
 use std::time::Duration;
 
 use super::*;

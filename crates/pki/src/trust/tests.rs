@@ -1,3 +1,5 @@
+//! Who is believed: every way to be refused has its own reason.
+
 use proptest::prelude::*;
 use rcgen::string::Ia5String;
 use rcgen::{CertificateParams, DnType, SanType};

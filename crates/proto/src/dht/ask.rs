@@ -68,14 +68,14 @@ struct Point<A> {
 pub(super) struct Asked<A> {
     /// The id of the question; the id of a message adds the point.
     id: u64,
-    points: [Point<A>; REPLICAS as usize],
+    points: Box<[Point<A>; REPLICAS as usize]>,
 }
 
 impl<A: Clone> Asked<A> {
     /// A question that nobody was asked yet. `chance` makes its id unpredictable.
     pub(super) fn new(chance: u64, now: Instant) -> Self {
         let point = |_| Point { state: State::Due(now), tries: 0, answer: None };
-        Asked { id: chance & !7, points: std::array::from_fn(point) }
+        Asked { id: chance & !7, points: Box::new(std::array::from_fn(point)) }
     }
 
     /// The id shared by all messages of a question, from the id of one.
@@ -124,7 +124,7 @@ impl<A: Clone> Asked<A> {
         let rtt = (point.tries == 1).then(|| now - at);
         point.state = State::Answered;
         point.answer = Some((from, answer.clone()));
-        for p in &mut self.points {
+        for p in self.points.iter_mut() {
             if let Some((_, a)) = p.answer.as_mut().filter(|(owner, _)| *owner == from) {
                 *a = answer.clone();
             }

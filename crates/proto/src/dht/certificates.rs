@@ -1,8 +1,8 @@
 //! The certificates of owners, each fetched once and kept by ID.
 //!
 //! A certificate comes from anywhere and proves nothing by itself: a record is valid if the [`Verifier`]
-//! accepts certificate, owner and signature together. A certificate that fails is forgotten, so that a
-//! false one costs one more round trip and no more.
+//! accepts certificate, owner and signature together. So only a certificate that proves a record is kept, and
+//! only one that proves a record takes its place: neither a false certificate nor a false record does harm.
 
 use super::Context;
 use crate::NodeId;
@@ -39,7 +39,7 @@ impl Certificates {
         self.by_owner.get(&owner).map(|c| c.certificate.as_slice())
     }
 
-    pub(super) fn insert(&mut self, owner: NodeId, certificate: Vec<u8>) {
+    fn insert(&mut self, owner: NodeId, certificate: Vec<u8>) {
         if self.by_owner.len() >= CERTIFICATES_MAX && !self.by_owner.contains_key(&owner) {
             let oldest = self.by_owner.iter().min_by_key(|(_, c)| c.last_use).map(|(&id, _)| id);
             oldest.map(|id| self.by_owner.remove(&id));
@@ -52,11 +52,23 @@ impl Certificates {
         let Some(cached) = self.by_owner.get_mut(&record.owner) else { return Verdict::Unknown };
         self.uses += 1;
         cached.last_use = self.uses;
-        let (bytes, now) = (record.signed_bytes(), cx.now.unix);
-        if cx.verifier.verify(&cached.certificate, record.owner, &bytes, &record.signature, now) {
-            return Verdict::Valid;
+        match proves(&cached.certificate, record, cx) {
+            true => Verdict::Valid,
+            false => Verdict::Forged,
         }
-        self.by_owner.remove(&record.owner);
-        Verdict::Forged
     }
+
+    /// Keeps a certificate if it proves the record; what was cached for the owner stays otherwise.
+    pub(super) fn offer(&mut self, certificate: &[u8], record: &Record, cx: &Context<'_>) -> bool {
+        let is_good = proves(certificate, record, cx);
+        if is_good {
+            self.insert(record.owner, certificate.to_vec());
+        }
+        is_good
+    }
+}
+
+fn proves(certificate: &[u8], record: &Record, cx: &Context<'_>) -> bool {
+    let (bytes, now) = (record.signed_bytes(), cx.now.unix);
+    cx.verifier.verify(certificate, record.owner, &bytes, &record.signature, now)
 }

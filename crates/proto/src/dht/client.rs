@@ -1,4 +1,5 @@
-//! How an operation runs: asks the points of a key, asks again, judges, ends within [`OP_TIME_MAX`].
+//! How an operation runs: asks the points of a key, asks again, judges, ends within [`OP_TIME_MAX`];
+//! only a read of many pages takes longer, while they come.
 //!
 //! `drive` is the one place that moves an operation on; it is called after each answer and when time has
 //! passed. The caller hears of the end as soon as it is certain; the operation then goes on in silence until
@@ -330,7 +331,10 @@ impl Dht {
         let Some(mut op) = self.client.ops.remove(&number) else { return };
         self.timers.cancel(Timer::Op(number));
         let now = cx.now.instant;
-        let time_out = op.started + OP_TIME_MAX;
+        let time_out = match &op.task {
+            Task::Get(get) => get.progress + OP_TIME_MAX,
+            _ => op.started + OP_TIME_MAX,
+        };
         let goes_on = match &mut op.task {
             Task::Create { .. } => self.drive_create(&mut op, cx),
             Task::Put { .. } => self.drive_put(&mut op, cx),
@@ -455,7 +459,7 @@ impl Dht {
 
     fn drive_get(&mut self, op: &mut Op, cx: &mut Context<'_>) -> bool {
         let Task::Get(get) = &mut op.task else { return false };
-        let time_out = cx.now.instant >= op.started + OP_TIME_MAX;
+        let time_out = cx.now.instant >= get.progress + OP_TIME_MAX;
         get.verify(&mut self.certificates, &self.client.patience, cx);
         get.turn_pages(cx.now.instant);
         let (key, patience, now) = (get.key, &self.client.patience, cx.now.instant);
@@ -469,6 +473,19 @@ impl Dht {
                 false
             }
             None => true,
+        }
+    }
+
+    /// Gives a certificate to a reading operation that asked for it.
+    pub(super) fn offer_to_get(
+        &mut self,
+        number: u64,
+        owner: NodeId,
+        certificate: &[u8],
+        cx: &Context<'_>,
+    ) {
+        if let Some(Op { task: Task::Get(get), .. }) = self.client.ops.get_mut(&number) {
+            get.offer(owner, certificate, &mut self.certificates, cx);
         }
     }
 

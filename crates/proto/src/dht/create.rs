@@ -245,7 +245,8 @@ pub(super) fn judge(asked: &Asked<Vote>, renews: bool) -> Next {
     if let Some(winner) = winners.clone().find(|w| is_majority(taken_by(w.owner))) {
         return Next::Lose(winner.clone());
     }
-    if is_majority(yes + asked.open()) {
+    let may_turn_out_taken = winners.clone().any(|w| is_majority(taken_by(w.owner) + asked.open()));
+    if is_majority(yes + asked.open()) || may_turn_out_taken && asked.open() > 0 {
         return Next::Wait;
     }
     let better = owners.values().filter_map(|v| match v {

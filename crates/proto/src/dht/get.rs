@@ -26,6 +26,8 @@ const CERTIFICATE_TRIES: u8 = 3;
 pub(super) struct Get {
     pub(super) key: Key,
     pub(super) asked: Asked<Page>,
+    /// When the last new value came.
+    pub(super) progress: Instant,
     found: BTreeMap<NodeId, Record>,
     /// Values whose owner's certificate is on its way.
     unverified: BTreeMap<NodeId, Unverified>,
@@ -53,7 +55,13 @@ struct Unverified {
 impl Get {
     pub(super) fn new(key: Key, cx: &mut Context<'_>) -> Get {
         let asked = Asked::new(cx.rng.u64(), cx.now.instant);
-        Get { key, asked, found: BTreeMap::new(), unverified: BTreeMap::new() }
+        Get {
+            key,
+            asked,
+            progress: cx.now.instant,
+            found: BTreeMap::new(),
+            unverified: BTreeMap::new(),
+        }
     }
 
     /// What to ask a point: the page after the last one it gave.
@@ -94,6 +102,7 @@ impl Get {
             if !is_wanted {
                 continue;
             }
+            self.progress = cx.now.instant;
             if certificates.check(&record, cx) == Verdict::Valid {
                 self.found.insert(record.owner, record);
             } else {
@@ -103,6 +112,22 @@ impl Get {
             }
         }
         page
+    }
+
+    /// Takes the certificate of an owner.
+    pub(super) fn offer(
+        &mut self,
+        owner: NodeId,
+        certificate: &[u8],
+        certificates: &mut Certificates,
+        cx: &Context<'_>,
+    ) {
+        if let Some(u) = self.unverified.remove(&owner) {
+            // A value that even the owner's certificate does not prove is dropped.
+            if certificates.offer(certificate, &u.record, cx) {
+                self.found.insert(owner, u.record);
+            }
+        }
     }
 
     /// Verifies what can be verified and asks for the certificates of the rest.

@@ -29,6 +29,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use publish::TTL_MIN;
 pub use store::{Limits, TTL_MAX};
 
 use crate::NodeId;
@@ -160,7 +161,7 @@ pub enum CommandError {
     /// `put` needs a slot key, `create` an exclusive one.
     #[error("the key is of another kind")]
     WrongKind,
-    /// The time to live is shorter than [`publish::TTL_MIN`] or longer than [`TTL_MAX`].
+    /// The time to live is shorter than [`TTL_MIN`] or longer than [`TTL_MAX`].
     #[error("time to live is out of range")]
     Ttl,
     /// Too many operations or published values.
@@ -186,7 +187,7 @@ pub enum Event {
 pub struct Counts {
     /// Messages that could not be parsed.
     pub malformed: u64,
-    /// Records whose signature was false.
+    /// Records whose signature the known certificate of their owner did not prove.
     pub forged: u64,
     /// Messages dropped because a table was full.
     pub overflows: u64,
@@ -301,7 +302,7 @@ impl Dht {
             Body::CertificateGet(owner) => self.give_certificate(from, id, owner, cx),
             Body::NeedCertificate => self.give_certificate(from, id, self.me, cx),
             Body::Certificate { owner, certificate } => {
-                self.handle_certificate(owner, certificate, cx);
+                self.handle_certificate(owner, &certificate, cx);
             }
             Body::Compare { range, digest, owned } => {
                 let reply = self.compare(range, digest, owned, cx.now.unix);

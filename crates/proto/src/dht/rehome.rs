@@ -275,7 +275,7 @@ impl Dht {
             retry_at: now,
         };
         comparisons.insert(id, c);
-        self.drive_comparison(id, cx);
+        self.compare_next_part(id, range.from, cx);
     }
 
     /// Asks what the comparison has to ask next, or gives it up.
@@ -317,6 +317,28 @@ impl Dht {
         self.timers.set(Timer::Compare(id), due);
     }
 
+    /// Goes on behind `upto`, where the other owner's part ends.
+    fn compare_next_part(&mut self, id: u64, upto: NodeId, cx: &mut Context<'_>) {
+        let Some(c) = self.rehome.comparisons.get_mut(&id) else { return };
+        // Of our own eighth nothing is ours to get there: only what we hold is worth a visit.
+        let next = match c.with {
+            With::Layer(0) => self.store.next_point(upto),
+            With::Layer(_) | With::Node(_) => Some(upto),
+        };
+        let (from, to) = (c.range.from, c.range.to);
+        let left =
+            next.filter(|&next| upto != to && (next == upto || ring::between(upto, next, to)));
+        debug_assert!(upto == from || upto == to || ring::between(from, upto, to));
+        match left {
+            None => self.end_comparison(id),
+            Some(next) => {
+                (c.range.from, c.upto, c.rounds) = (next, to, 0);
+                (c.step, c.tries, c.retry_at) = (Step::Compare, 0, cx.now.instant);
+                self.drive_comparison(id, cx);
+            }
+        }
+    }
+
     fn end_comparison(&mut self, id: u64) {
         self.rehome.comparisons.remove(&id);
         self.timers.cancel(Timer::Compare(id));
@@ -342,10 +364,7 @@ impl Dht {
         }
         (c.tries, c.retry_at) = (0, cx.now.instant);
         if same || c.rounds >= ROUNDS_MAX {
-            if upto == c.range.to {
-                return self.end_comparison(id);
-            }
-            (c.range.from, c.upto, c.rounds) = (upto, c.range.to, 0);
+            return self.compare_next_part(id, upto, cx);
         } else if upto == c.upto {
             c.rounds += 1;
             (c.step, c.wants) = (Step::List { peer: from, after: None }, false);
@@ -385,8 +404,10 @@ impl Dht {
                 break;
             }
         }
-        let lacks =
-            |l: &&Listed| self.store.get(l.name).is_none_or(|held| held.tag & TAG_MASK != l.tag);
+        let lacks = |l: &&Listed| {
+            holds_point_of(own, l.name.key)
+                && self.store.get(l.name).is_none_or(|held| held.tag & TAG_MASK != l.tag)
+        };
         let wanted: Vec<Name> = names.iter().filter(lacks).map(|l| l.name).collect();
         self.counts.copies += ours.len() as u64;
         for record in ours {
@@ -402,9 +423,10 @@ impl Dht {
         if last.is_some() {
             c.step = Step::List { peer, after: last };
             c.retry_at = cx.now.instant;
-        } else if matches!(c.with, With::Node(_)) && !c.wants {
-            // Neighbours own different halves of the arc between them: their digests need not agree.
-            return self.end_comparison(id);
+        } else if matches!(c.with, With::Node(_) | With::Layer(0)) && !c.wants {
+            // The two do not own the same: their digests need not agree.
+            let upto = c.upto;
+            return self.compare_next_part(id, upto, cx);
         } else {
             c.step = Step::Compare;
             c.retry_at = cx.now.instant + COPY_TIME;

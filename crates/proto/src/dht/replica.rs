@@ -81,7 +81,8 @@ impl Dht {
         match self.certificates.check(record, cx) {
             Verdict::Valid => self.keep(from, message, cx),
             // The cached certificate may be an old one: the sender gets a chance to show the present one.
-            Verdict::Unknown | Verdict::Forged => {
+            verdict @ (Verdict::Unknown | Verdict::Forged) => {
+                self.counts.forged += u64::from(verdict == Verdict::Forged);
                 let (id, owner) = (message.id, record.owner);
                 if self.pending.push(from, owner, message, cx.now.instant) {
                     self.counts.overflows += 1;
@@ -97,7 +98,7 @@ impl Dht {
     pub(super) fn handle_certificate(
         &mut self,
         owner: NodeId,
-        certificate: Vec<u8>,
+        certificate: &[u8],
         cx: &mut Context<'_>,
     ) {
         let waiting = self.pending.take(owner);
@@ -105,25 +106,26 @@ impl Dht {
         if waiting.is_empty() && gets.is_empty() {
             return;
         }
-        self.certificates.insert(owner, certificate);
         for (from, message) in waiting {
-            let verdict = match &message.body {
-                Body::Put(r)
-                | Body::Reserve(r)
-                | Body::Commit(r)
-                | Body::Withdraw(r)
-                | Body::Copy(r) => self.certificates.check(r, cx),
-                _ => Verdict::Unknown,
+            let (Body::Put(record)
+            | Body::Reserve(record)
+            | Body::Commit(record)
+            | Body::Withdraw(record)
+            | Body::Copy(record)) = &message.body
+            else {
+                continue;
             };
-            match verdict {
-                Verdict::Valid => self.keep(from, message, cx),
-                Verdict::Forged | Verdict::Unknown => {
-                    self.counts.forged += 1;
-                    send(cx, from, message.id, Body::Refused(Refusal::Forbidden));
-                }
+            if self.certificates.offer(certificate, record, cx) {
+                self.keep(from, message, cx);
+            } else {
+                self.counts.forged += 1;
+                send(cx, from, message.id, Body::Refused(Refusal::Forbidden));
             }
         }
-        gets.into_iter().for_each(|op| self.drive(op, cx));
+        for op in gets {
+            self.offer_to_get(op, owner, certificate, cx);
+            self.drive(op, cx);
+        }
     }
 
     /// Gives the certificate of an owner, if it is here.

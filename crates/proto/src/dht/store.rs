@@ -12,7 +12,7 @@ use crate::NodeId;
 use crate::ring::{self, Arc, Side};
 use crate::time::UnixTime;
 use crate::wire::dht::{Name, Range, Refusal};
-use crate::wire::record::{Key, Kind, Record};
+use crate::wire::record::{Key, Kind, REPLICAS, Record};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
@@ -204,6 +204,13 @@ impl Store {
                 let name = Name { key: h.record.key, owner: h.record.owner };
                 h.record.is_live(now) && after.is_none_or(|a| position(name) > position(a))
             })
+    }
+
+    /// The first point of a held key clockwise from `from`, `from` itself included.
+    pub(super) fn next_point(&self, from: NodeId) -> Option<NodeId> {
+        let held = self.entries.iter().filter(|(_, e)| !e.held.is_empty());
+        let points = held.flat_map(|((_, key), _)| (0..REPLICAS).map(|i| key.point(i)));
+        points.min_by_key(|&p| ring::clockwise(from, p))
     }
 
     /// Exclusive-or of the tags of all live records on an arc.

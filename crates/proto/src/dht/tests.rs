@@ -71,7 +71,9 @@ impl Ring {
             done: BTreeMap::new(),
             events: Vec::new(),
         };
-        (0..n).for_each(|_| drop(ring.add(Config::default())));
+        for _ in 0..n {
+            ring.add(Config::default());
+        }
         ring.repair();
         ring.run(Duration::from_secs(5));
         ring
@@ -172,8 +174,13 @@ impl Ring {
     fn get(&mut self, at: NodeId, key: Key) -> Outcome {
         let op = OpId(self.rng.u64());
         self.with(at, |dht, cx| dht.get(op, key, cx)).expect("starts");
-        self.run(Duration::from_secs(11));
-        self.done.remove(&op).expect("ends").1
+        for _ in 0..10 {
+            self.run(Duration::from_secs(11));
+            if let Some((_, outcome)) = self.done.remove(&op) {
+                return outcome;
+            }
+        }
+        panic!("a read does not end")
     }
 
     fn values(&mut self, at: NodeId, key: Key) -> Vec<Vec<u8>> {
@@ -228,7 +235,7 @@ fn key(kind: Kind, n: u64) -> Key {
 }
 
 fn seeds(default: u64) -> u64 {
-    option_env!("WARREN_SEEDS").and_then(|s| s.parse().ok()).unwrap_or(default)
+    std::env::var("WARREN_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(default)
 }
 
 #[test]
@@ -271,7 +278,8 @@ fn sim_dh_02_the_same_owner_renews_and_others_are_refused() {
     let (again, other) = (ring.create(ids[3], key, HOUR), ring.create(ids[9], key, HOUR));
     ring.run(Duration::from_secs(10));
     assert!(ring.is_created(first) && ring.is_created(again));
-    assert!(matches!(&ring.done[&other].1, Outcome::Taken(r) if r.owner == ids[3]));
+    let outcome = &ring.done[&other].1;
+    assert!(matches!(outcome, Outcome::Taken(r) if r.owner == ids[3]), "{outcome:?}");
 
     let op = OpId(1);
     ring.with(ids[3], |dht, cx| dht.release(op, key, cx)).expect("starts");
@@ -322,7 +330,7 @@ fn sim_dh_03_get_pages_300_values() {
     for &id in &ids {
         ring.put(id, key, &[id.as_bytes().as_slice(), &[0; 80]].concat(), HOUR);
     }
-    ring.run(Duration::from_secs(20));
+    ring.run(Duration::from_secs(200));
     let before = ring.bytes;
     match ring.get(ids[17], key) {
         Outcome::Values { records, complete } => {
@@ -331,7 +339,8 @@ fn sim_dh_03_get_pages_300_values() {
         other => panic!("{other:?}"),
     }
     let size = 300 * (100 + 92);
-    assert!(ring.bytes - before < 4 * size, "replicas that agree are read once");
+    let share = (ring.bytes - before) as f64 / size as f64;
+    assert!(share < 4.0, "replicas that agree are read once: {share}");
 }
 
 #[test]
@@ -377,7 +386,7 @@ fn sim_dh_05_replicas_survive_thirty_percent_loss() {
     assert_eq!(lost, 0, "before the repair: any valid value answers");
 
     ring.repair();
-    ring.run(Duration::from_secs(180));
+    ring.run(Duration::from_secs(15));
     for &key in &keys {
         let (owners, holders) = ring.replicas(key);
         assert_eq!(holders, owners, "after the repair all owners have it again");
@@ -399,7 +408,8 @@ fn a_newcomer_gets_its_range_before_it_answers() {
         let at = ring.ids()[3];
         let op = ring.create(if at == ids[0] { ids[1] } else { at }, key, HOUR);
         ring.run(Duration::from_secs(11));
-        assert!(matches!(&ring.done[&op].1, Outcome::Taken(r) if r.owner == ids[0]));
+        let outcome = &ring.done[&op].1;
+        assert!(matches!(outcome, Outcome::Taken(r) if r.owner == ids[0]), "{outcome:?}");
     }
     assert_eq!(ring.replicas(key), (8, 8));
     assert!(ring.events.is_empty());
@@ -474,9 +484,9 @@ fn a_forged_record_is_neither_stored_nor_reported() {
     let (ids, key) = (ring.ids(), key(Kind::Slot, 1));
     ring.put(ids[1], key, b"true", HOUR);
     ring.run(Duration::from_secs(5));
-    let mut forged =
-        ring.nodes[&ids[1]].dht.store.live(key, UnixTime(0)).next().map(|h| h.record.clone());
-    let record = forged.get_or_insert_with(|| panic!("ten nodes hold nearly everything"));
+    let mut stores = ring.nodes.values().map(|n| &n.dht.store);
+    let held = stores.find_map(|s| s.live(key, UnixTime(EPOCH)).next());
+    let mut record = held.expect("eight points, ten nodes").record.clone();
     (record.seq, record.payload) = (record.seq + 1, b"false".to_vec());
     for &to in &ids {
         let message = Message { id: 1, body: Body::Put(record.clone()) }.emit();

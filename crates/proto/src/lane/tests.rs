@@ -1,3 +1,5 @@
+//! Two lanes and the packets between them.
+
 use super::*;
 use crate::NodeId;
 use crate::session::aead::Cipher;

@@ -1,8 +1,9 @@
 //! From an endpoint to the start of a handshake: dials, probes, replies and invitations.
 
-use super::dial::{Dial, Reason, TimedOut};
+use super::dial::{DIAL_MAX, Dial, Reason, TimedOut};
 use super::handshaking::Start;
 use super::sent::Cause;
+use super::session::Session;
 use super::table::State;
 use super::{Context, DIALS_MAX, Effect, End, Instance, Links};
 use crate::NodeId;
@@ -149,8 +150,13 @@ impl Links {
             self.counters.silence += 1;
             return;
         };
-        // Its repetition, or our own dial of the same node, is under way already.
-        if self.table.shaking_with(instance, invite.id).is_some() {
+        // Its repetition, or our own dial of the same node, is under way already or led to a session just now:
+        // invitations are repeated until the inviter has one.
+        let is_fresh = |s: &Session| cx.now.instant - s.since < DIAL_MAX;
+        let has_led = |s: &Session| s.instance == instance && s.peer.id == invite.id && is_fresh(s);
+        if self.table.shaking_with(instance, invite.id).is_some()
+            || self.table.sessions().any(|(_, session)| has_led(session))
+        {
             return;
         }
         let own = self.table.dialling(instance, invite.id);

@@ -20,6 +20,8 @@ pub const REKEY_AFTER: Duration = Duration::from_secs(3600);
 pub const RETIRE_AFTER: Duration = Duration::from_secs(10);
 /// How long the holder of an ID has to answer before a newcomer of the same ID takes its place.
 pub const HOLDER_PATIENCE: Duration = Duration::from_secs(2);
+/// Age of a session after which its peer cannot take us for a newcomer any more.
+pub const SETTLED_AFTER: Duration = Duration::from_secs(30);
 /// Pause between two greetings until the other end's came.
 pub const GREETING_PAUSE: Duration = Duration::from_millis(250);
 /// How long a new path has to prove itself, and how often at most paths are challenged.

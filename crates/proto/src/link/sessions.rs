@@ -3,14 +3,15 @@
 use super::dial::Reason;
 use super::liveness::Due;
 use super::sent::Cause;
-use super::session::{GREETING_PAUSE, HOLDER_PATIENCE, RETIRE_AFTER, Stage};
+use super::session::{GREETING_PAUSE, HOLDER_PATIENCE, RETIRE_AFTER, SETTLED_AFTER, Stage};
 use super::table::State;
-use super::{Context, Effect, Links};
+use super::{Context, Effect, Instance, Links};
 use crate::lane::{Delta, Slot};
 use crate::path::Path;
 use crate::session::LaneId;
 use crate::session::handshake::Outcome;
 use crate::session::keys::OpenError;
+use crate::time::Instant;
 use crate::wire::control::{CloseReason, Control, Welcome};
 use crate::wire::frame::Header;
 use std::net::SocketAddr;
@@ -69,8 +70,9 @@ impl Links {
             Control::Pong(nonce) => session.liveness.ponged(nonce, now),
             Control::Welcome(welcome) => self.handle_welcome(slot, welcome, cx),
             Control::Close(reason) => {
-                if reason == CloseReason::IdInUse {
-                    let instance = session.instance;
+                let instance = session.instance;
+                // Only a newcomer can be the second holder: nobody talks a settled node out of its ID.
+                if reason == CloseReason::IdInUse && !self.is_settled(instance, now) {
                     cx.effects.push(Effect::IdInUse(instance));
                 }
                 self.end(slot, Some(reason), cx);
@@ -152,6 +154,12 @@ impl Links {
             ipv4: self.ipv4,
         };
         self.send_at(slot, &Control::Welcome(welcome).emit(), cx);
+    }
+
+    /// Whether some peer has known us for longer than it takes to refuse a second holder of an ID.
+    fn is_settled(&self, instance: Instance, now: Instant) -> bool {
+        let mut own = self.sessions().filter(|(_, session)| session.instance == instance);
+        own.any(|(_, session)| now - session.since > SETTLED_AFTER)
     }
 
     pub(super) fn make_current(&mut self, slot: Slot, cx: &mut Context<'_>) {

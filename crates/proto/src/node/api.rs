@@ -34,14 +34,34 @@ pub struct Config {
 pub struct OverlayConfig {
     /// Identity and trust: who we are, and whom we accept.
     pub suite: Box<dyn Suite>,
-    /// Group secrets whose holders we answer, newest first; empty in a public overlay.
-    pub secrets: Vec<GroupSecret>,
+    /// Whom we answer at all.
+    pub access: Access,
     /// Endpoints to dial while nobody is linked.
     pub bootstrap: Vec<SocketAddr>,
     /// Nodes linked in an earlier run, dialled beside the bootstrap endpoints.
     pub known: Vec<(NodeId, SocketAddr)>,
     /// Which shortcuts are drawn.
     pub shortcuts: Box<dyn ShortcutPolicy>,
+}
+
+/// Whose first datagrams an overlay answers. This keeps out floods and onlookers; it authenticates nobody.
+#[derive(Debug)]
+pub enum Access {
+    /// Everybody's: a public overlay.
+    Public,
+    /// Those of holders of a group secret of any of these generations, newest first, at least one.
+    Group(Vec<GroupSecret>),
+}
+
+/// Why a configuration is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A group overlay without a secret would answer nobody.
+    #[error("a group overlay needs a group secret")]
+    NoSecret,
+    /// The virtual network cannot be as configured.
+    #[error(transparent)]
+    Vpn(#[from] vpn::ConfigError),
 }
 
 /// What the driver is asked to do, in order.

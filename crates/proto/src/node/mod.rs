@@ -25,8 +25,8 @@ use crate::path::Path;
 use crate::rng::Rng;
 use crate::session::gate::Gate;
 use crate::time::{Instant, Now};
-use crate::vpn::{self, Vpn};
-use api::{Config, Event, Output};
+use crate::vpn::Vpn;
+use api::{Access, Config, ConfigError, Event, Output};
 use command::Questions;
 use endpoints::Endpoints;
 pub use status::{Counters, Footprint, PeerStatus, Status};
@@ -60,15 +60,19 @@ struct Effects {
 
 impl Node {
     /// A node that starts to dial at its first [`Node::handle_timeout`], which is due at once.
-    pub fn new(config: Config, seed: [u8; 32], now: Now) -> Result<Node, vpn::ConfigError> {
+    pub fn new(config: Config, seed: [u8; 32], now: Now) -> Result<Node, ConfigError> {
         let mut rng = Rng::new(seed);
         let mut ends = Vec::new();
         let mut overlays = Vec::new();
         let mut dhts = Vec::new();
         for overlay in config.overlays {
             let me = overlay.suite.node_id();
-            let gate = |secret: &pki::GroupSecret| Gate::new(&secret.derive(b"warren gate"));
-            ends.push((overlay.suite, overlay.secrets.iter().map(gate).collect()));
+            let gates = match overlay.access {
+                Access::Public => vec![Gate::public()],
+                Access::Group(secrets) if secrets.is_empty() => return Err(ConfigError::NoSecret),
+                Access::Group(secrets) => secrets.iter().map(Gate::group).collect(),
+            };
+            ends.push((overlay.suite, gates));
             let (policy, known) = (overlay.shortcuts, &overlay.known);
             dhts.push(Dht::new(me, dht::Config::default()));
             overlays.push(Overlay::new(me, policy, overlay.bootstrap, known, now.instant));

@@ -1,6 +1,6 @@
 //! A few whole nodes in virtual time, with the null suite: do the machines work together?
 
-use super::api::{Answer, OverlayConfig, Ticket};
+use super::api::{Access, Answer, OverlayConfig, Ticket};
 use super::*;
 use crate::UnixTime;
 use crate::overlay::shortcut::Harmonic;
@@ -54,7 +54,7 @@ impl Net {
         let bootstrap = if n == 1 { vec![] } else { vec![endpoint(1)] };
         let overlay = OverlayConfig {
             suite: Box::new(suite),
-            secrets: Vec::new(),
+            access: Access::Public,
             bootstrap,
             known: Vec::new(),
             shortcuts: Box::new(Harmonic),

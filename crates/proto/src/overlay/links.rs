@@ -227,17 +227,18 @@ impl Overlay {
     }
 
     /// The status that a peer should have: our neighbours matter to ring neighbours only.
-    fn status_for(&self, peer: &Peer) -> Status {
+    fn status_for(peer: &Peer, ours: &Status) -> Status {
         let keep = !peer.purposes.is_empty();
         if peer.purposes.has(Purpose::Near) {
-            self.status(keep)
+            Status { keep, ..ours.clone() }
         } else {
             Status { keep, ..Status::default() }
         }
     }
 
     fn plan_statuses(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let is_due = |p: &Peer| p.status_sent.as_ref() != Some(&self.status_for(p));
+        let ours = self.status(true);
+        let is_due = |p: &Peer| p.status_sent.as_ref() != Some(&Self::status_for(p, &ours));
         let newcomer = self.peers.values().any(|p| p.status_sent.is_none());
         if newcomer {
             self.send_statuses(cx);
@@ -247,10 +248,11 @@ impl Overlay {
     }
 
     pub(super) fn send_statuses(&mut self, cx: &mut Context<'_>) {
+        let ours = self.status(true);
         let due: Vec<(NodeId, Status)> = self
             .peers
             .iter()
-            .map(|(&id, peer)| (id, peer, self.status_for(peer)))
+            .map(|(&id, peer)| (id, peer, Self::status_for(peer, &ours)))
             .filter(|(_, peer, status)| peer.status_sent.as_ref() != Some(status))
             .map(|(id, _, status)| (id, status))
             .collect();

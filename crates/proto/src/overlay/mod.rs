@@ -42,6 +42,7 @@ use route::Decision;
 use shortcut::ShortcutPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::time::Duration;
 
 /// Which of a node's overlays: its place in the node's configuration.
@@ -257,7 +258,13 @@ impl Overlay {
 
     /// The linked peers of a side, nearest first.
     pub fn side(&self, side: Side) -> Vec<NodeId> {
-        near::ranked(self.me, self.peers.keys().copied(), side)
+        // Order of IDs is ring order: no need to measure arcs.
+        let above = self.peers.range((Bound::Excluded(self.me), Bound::Unbounded));
+        let below = self.peers.range(..self.me);
+        match side {
+            Side::Right => above.chain(below).map(|(&id, _)| id).collect(),
+            Side::Left => below.rev().chain(above.rev()).map(|(&id, _)| id).collect(),
+        }
     }
 
     /// Estimated number of nodes in the overlay.

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn nb_02_exact_is_never_delivered_to_another_node() {
+    fn unit_nb_02_exact_is_never_delivered_to_another_node() {
         let peers = [id(10), id(30)];
         let absent = message(Mode::Exact, 1, 21);
         assert_eq!(decide(id(20), &peers, Some(id(10)), &absent), Decision::Cross(id(30)));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nb_02_greedy_is_delivered_at_the_nearest() {
+    fn unit_nb_02_greedy_is_delivered_at_the_nearest() {
         let peers = [id(10), id(30)];
         assert_eq!(decide(id(20), &peers, None, &message(Mode::Greedy, 1, 21)), Decision::Deliver);
         let far = message(Mode::Greedy, 1, 29);

@@ -4,8 +4,8 @@
 //! mode 1 | flags 1 | hops 1 | hop limit 1 | protocol 1 | source 20 | destination 20 | [via 20] | payload
 //! ```
 //! Flag bit 0: a *via* is present: the message goes to that node first, which hands it to the destination
-//! over its direct link (a joining node has no place in the ring yet). Flag bit 1: an annealing message
-//! already took its step to the other side of the destination.
+//! over its direct link (a joining node has no place in the ring yet). Flag bit 1: an annealing
+//! or exact message already took its one step away from the destination.
 
 use super::{Malformed, Reader};
 use crate::NodeId;
@@ -60,7 +60,7 @@ pub const HOP_LIMIT_MAX: u8 = 128;
 pub struct Routed<'a> {
     /// Where it wants to end.
     pub mode: Mode,
-    /// Whether an annealing message took its step to the other side.
+    /// Whether an annealing or exact message took its one step away.
     pub crossed: bool,
     /// Hops taken so far.
     pub hops: u8,

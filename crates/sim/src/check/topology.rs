@@ -116,11 +116,11 @@ impl Member {
 pub(super) fn perfect_ring(n: u8) -> Topology {
     let id = |k: u8| {
         let mut bytes = [0; 20];
-        bytes[0] = k % n;
+        bytes[0] = (k % n) * (u8::MAX / n);
         NodeId::from_bytes(bytes)
     };
-    let member = |k| {
-        let mut peers = vec![id(k + n - 2), id(k + n - 1), id(k + 1), id(k + 2)];
+    let member = |k: u8| {
+        let mut peers = vec![id(k + 2 * n - 2), id(k + n - 1), id(k + 1), id(k + 2)];
         peers.sort();
         Member {
             host: HostId::new(k.into()),

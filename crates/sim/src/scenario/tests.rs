@@ -1,3 +1,5 @@
+//! Scenario files: defaults, refusals, and a run of each kind.
+
 use super::*;
 
 #[test]

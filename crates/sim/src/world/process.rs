@@ -11,7 +11,7 @@ use proto::node::api::{Answer, Config, Event, LaneInput, Output, Ticket};
 use proto::path::Path;
 use proto::session::LaneId;
 use proto::time::{Instant, Now};
-use proto::vpn::{self, DeviceAddresses};
+use proto::vpn::DeviceAddresses;
 use proto::{Node, NodeId};
 
 /// Events kept per node; later ones are counted by nobody. Tests look at the first minutes of a life.
@@ -58,7 +58,7 @@ impl Process {
         seed: [u8; 32],
         address: SocketAddr,
         now: Now,
-    ) -> Result<Self, vpn::ConfigError> {
+    ) -> Result<Self, proto::node::api::ConfigError> {
         let lane = config.vpn.as_ref().map(|vpn| Lane::new(LaneId::FIRST_DATA, vpn.mode));
         let mut node = Node::new(config, seed, now)?;
         node.handle_endpoints(vec![address], now);

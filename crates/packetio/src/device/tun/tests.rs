@@ -1,3 +1,5 @@
+//! TUN devices of this kernel, with and without offloads, and what a user reads when none is to be had.
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};

@@ -1,3 +1,5 @@
+//! Two ends of a handshake over a channel that loses, repeats and reorders.
+
 use super::*;
 use crate::NodeId;
 use crate::rng::Rng;

@@ -1,3 +1,5 @@
+//! Frames across epochs and lanes; what is forged or repeated changes nothing.
+
 use super::*;
 use crate::rng::Rng;
 

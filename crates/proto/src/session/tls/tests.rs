@@ -1,3 +1,5 @@
+//! Handshakes by TLS: sizes of flights, refusals on both ends, keys that match.
+
 use super::*;
 use crate::session::handshake::tests::{Pair, Weather};
 use crate::session::handshake::{By, Outcome};

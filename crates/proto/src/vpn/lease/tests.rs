@@ -1,3 +1,5 @@
+//! How a node comes by its address, keeps it, and loses it.
+
 use super::*;
 use crate::rng::Rng;
 use crate::vpn::effect::Effects;
@@ -62,7 +64,7 @@ impl Claimer {
 }
 
 #[test]
-fn ad_05_the_address_of_the_last_run_is_tried_first_and_then_others() {
+fn unit_ad_05_the_address_of_the_last_run_is_tried_first_and_then_others() {
     let mut c = Claimer::new(24, AddressPolicy::Lease { preferred: Some(ip(77)) });
     assert_eq!(c.answer(Answer::Taken), ip(77));
     let other = c.answer(Answer::Created);

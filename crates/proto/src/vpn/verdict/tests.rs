@@ -1,3 +1,5 @@
+//! Every cell of the verdict table, and what must hold for all packets.
+
 use super::*;
 use crate::NodeId;
 use crate::vpn::address::{Subnet, ipv6_of};

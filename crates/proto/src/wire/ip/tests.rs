@@ -1,3 +1,5 @@
+//! Headers of both IP versions, checksums, and ICMP errors.
+
 use super::checksum::Sum;
 use super::icmp::{Answer, Problem};
 use super::*;

@@ -1,3 +1,5 @@
+//! Matrix files of both formats; malformed ones are refused.
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 

@@ -1,0 +1,115 @@
+//! What must hold for arbitrary bytes, format by format: no panic, and what parses is emitted as the same bytes.
+//!
+//! Each function takes bytes as they may come from the network, says whether they are a message, and panics if
+//! a parser takes them for something else than they are. Shared by the deterministic tests and by the
+//! libFuzzer targets in `fuzz/`.
+
+use warren_proto::wire::connect::Connect;
+use warren_proto::wire::control::Control;
+use warren_proto::wire::dht;
+use warren_proto::wire::frame::{self, Kind};
+use warren_proto::wire::hello;
+use warren_proto::wire::ip::icmp::{Answer, Problem};
+use warren_proto::wire::ip::{self, checksum_field, complete_checksum};
+use warren_proto::wire::probe::{Invite, Probe, ProbeReply, envelope};
+use warren_proto::wire::routed::Routed;
+
+/// The header of a sealed frame.
+pub fn wire_frame(bytes: &[u8]) -> bool {
+    let Ok(header) = frame::Header::parse(bytes) else { return false };
+    assert_eq!(Kind::of(bytes), Some(Kind::Frame));
+    assert_eq!(header.emit(), bytes[..frame::HEADER_LEN]);
+    true
+}
+
+/// A datagram of a handshake and, where it could be one, the refusal in it.
+pub fn wire_hello(bytes: &[u8]) -> bool {
+    let _ = hello::token(bytes);
+    let Ok(header) = hello::Header::parse(bytes) else { return false };
+    assert_eq!(header.emit(), bytes[..hello::HEADER_LEN]);
+    assert!(header.cover.overhead() <= bytes.len());
+    let piece = &bytes[header.cover.piece_at()..];
+    if let Ok((code, detail)) = hello::parse_refusal(piece) {
+        assert_eq!(hello::emit_refusal(code, detail), piece);
+    }
+    true
+}
+
+/// What precedes a handshake: envelopes, the fields sealed in them, and the reply.
+pub fn wire_probe(bytes: &[u8]) -> bool {
+    let sealed = [Kind::Probe, Kind::Invite].into_iter().any(|kind| envelope(kind, bytes).is_ok());
+    let probe = Probe::parse(bytes).map(|probe| assert_eq!(probe.emit(), bytes));
+    let invite = Invite::parse(bytes).map(|invite| assert_eq!(invite.emit(), bytes));
+    let reply = ProbeReply::parse(bytes).map(|(reply, clear, tag)| {
+        let tag = tag.try_into().expect("the parser cut it");
+        assert_eq!(reply.emit(|_| tag), bytes);
+        assert_eq!(clear, &bytes[..bytes.len() - tag.len()]);
+    });
+    sealed || probe.is_ok() || invite.is_ok() || reply.is_ok()
+}
+
+/// The plaintext of a control frame.
+pub fn wire_control(bytes: &[u8]) -> bool {
+    Control::parse(bytes).map(|message| assert_eq!(message.emit(), bytes)).is_ok()
+}
+
+/// A message of the overlay.
+pub fn wire_routed(bytes: &[u8]) -> bool {
+    Routed::parse(bytes).map(|message| assert_eq!(message.emit(), bytes)).is_ok()
+}
+
+/// A request for a link, or its reply.
+pub fn wire_connect(bytes: &[u8]) -> bool {
+    Connect::parse(bytes).map(|message| assert_eq!(message.emit(), bytes)).is_ok()
+}
+
+/// A message of the hash table.
+pub fn wire_dht(bytes: &[u8]) -> bool {
+    dht::Message::parse(bytes).map(|message| assert_eq!(message.emit(), bytes)).is_ok()
+}
+
+/// The header of an IP packet, with everything that is made of it: an error to its sender, a checksum.
+pub fn wire_ip(bytes: &[u8]) -> bool {
+    let Ok(header) = ip::Header::parse(bytes) else { return false };
+    assert_eq!(header.source.is_ipv4(), header.destination.is_ipv4());
+    assert!(header.header_len <= bytes.len() && header.header_len <= header.total_len);
+    let exact = ip::Header::parse_packet(bytes) == Ok(header);
+    assert_eq!(exact, header.total_len == bytes.len());
+    for problem in [Problem::TooBig { mtu: 1_280 }, Problem::Prohibited, Problem::NoSuchHost] {
+        let Some(answer) = Answer::to(bytes, &header, problem) else { continue };
+        let own = ip::Header::parse_packet(&answer).expect("our own packet");
+        assert_eq!((own.source, own.destination), (header.destination, header.source));
+        assert!(!own.may_be_answered(&answer), "an error is never answered");
+    }
+    let mut packet = bytes.to_vec();
+    let had_checksum = complete_checksum(&mut packet, &header);
+    assert_eq!(had_checksum, checksum_field(bytes, &header).is_some());
+    assert_eq!(packet[..header.header_len], bytes[..header.header_len]);
+    true
+}
+
+/// A member certificate in DER.
+pub fn pki_certificate(bytes: &[u8]) -> bool {
+    let Ok(certificate) = pki::Certificate::from_der(bytes) else { return false };
+    assert_eq!(certificate.der(), bytes);
+    let _ = certificate.unverified();
+    true
+}
+
+/// A revocation notice, or the head of their chain.
+pub fn pki_notice(bytes: &[u8]) -> bool {
+    let notice = pki::Notice::from_bytes(bytes).map(|notice| assert_eq!(notice.to_bytes(), bytes));
+    let head = pki::Head::from_bytes(bytes).map(|head| assert_eq!(head.to_bytes(), bytes));
+    assert!(notice.is_none() || head.is_none());
+    notice.is_some() || head.is_some()
+}
+
+/// The file that brings a user into a group.
+pub fn pki_blob(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    let Ok(blob) = pki::Blob::parse(text) else { return false };
+    let written = blob.to_yaml().expect("what was read can be written");
+    let again = pki::Blob::parse(&written).expect("own output");
+    assert_eq!(again.network, blob.network);
+    true
+}

@@ -1,0 +1,67 @@
+//! What the stories share: a network that has settled.
+
+#![allow(dead_code)] // each test file uses a part
+
+use std::time::Duration;
+
+use proto::overlay::Instance;
+use warren_sim::check::{Topology, ring_is_consistent};
+use warren_sim::latency::DelayMatrix;
+use warren_sim::population::Population;
+use warren_sim::stats::{Summary, percentile};
+use warren_sim::world::{HostId, Volume, World, WorldConfig};
+
+/// The overlay that the nodes share.
+pub const INSTANCE: Instance = Instance(0);
+/// Time in which any network of these tests settles.
+pub const SETTLE_MAX: Duration = Duration::from_secs(300);
+
+/// A world with King-like delays and no faults.
+pub fn world(nodes: usize, seed: u64) -> World {
+    World::new(WorldConfig::new(seed, DelayMatrix::king_like(nodes, seed)))
+}
+
+/// Starts the nodes, lets them find their places, and lets the shortcuts follow.
+pub fn settled(population: &Population, seed: u64) -> (World, Vec<HostId>) {
+    let mut world = world(population.nodes, seed);
+    let hosts = population.settle(&mut world);
+    world.run_for(population.arrival * hosts.len() as u32);
+    wait_for_ring(&mut world);
+    world.run_for(Duration::from_secs(60));
+    (world, hosts)
+}
+
+/// Lets time pass until everybody is in its place, and says how long that took.
+#[track_caller]
+pub fn wait_for_ring(world: &mut World) -> Duration {
+    let begun = world.now().instant;
+    loop {
+        let topology = topology(world);
+        let ring = ring_is_consistent(&topology);
+        if ring.is_clean() && topology.everybody_joined() {
+            return world.now().instant - begun;
+        }
+        assert!(world.now().instant - begun < SETTLE_MAX, "not settled: {ring}");
+        world.run_for(Duration::from_secs(1));
+    }
+}
+
+/// The links as they are.
+pub fn topology(world: &World) -> Topology {
+    Topology::of(world, INSTANCE)
+}
+
+/// Everything that these hosts sent since they were added.
+pub fn sent(world: &World, hosts: &[HostId]) -> Volume {
+    hosts.iter().map(|&host| world.traffic(host).sent.total()).fold(Volume::default(), |a, b| a + b)
+}
+
+/// The mean; zero of nothing.
+pub fn mean(samples: &[f64]) -> f64 {
+    Summary::of(samples).map_or(0.0, |summary| summary.mean)
+}
+
+/// The 95th percentile; zero of nothing.
+pub fn p95(samples: &[f64]) -> f64 {
+    percentile(samples, 0.95).unwrap_or(0.0)
+}
