@@ -10,7 +10,7 @@ PROGRAMS := ip:iproute2 nft:nftables ping:iputils-ping nsenter:util-linux setpri
 	iperf3:iperf3 curl:curl python3:python3 openssl:openssl git:git cc:gcc cmake:cmake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-code test-long lint fmt tidy bench deps
+.PHONY: help demo test test-code test-long fuzz lint fmt tidy bench bench-idle deps
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ test-code: ## Run the tests only; one of them: make test-code TEST=ns_lab
 test-long: deps ## Run the tests that take minutes; one of them: make test-long TEST=sim_churn
 	$(AS_ROOT) $(CARGO) test --workspace $(TEST) -- --ignored
 
+fuzz: ## Try 10 million mutated messages per format and node; another number: make fuzz N=1000
+	WARREN_HOSTILE_ITERATIONS=$(or $(N),10000000) $(CARGO) test -p warren-proto \
+		--test hostile --test hostile_node -- --nocapture
+	@echo "libFuzzer goes on where this ends: with nightly Rust and cargo-fuzz,"
+	@echo "  cargo +nightly fuzz list    and    cargo +nightly fuzz run wire_control"
+
 lint: ## Check format and lints, warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -37,8 +43,13 @@ fmt: ## Format the code
 tidy: ## Check what compiler and lints do not: headers, file sizes, the table of tests
 	$(CARGO) xtask tidy
 
-bench: deps ## Run the benchmarks
-	$(AS_ROOT) $(CARGO) bench --workspace
+bench: deps ## TCP through the VPN beside the bare link; results go to docs/benchmarks
+	$(CARGO) build --release -p warren-node -p xtask
+	$(AS_ROOT) $${CARGO_TARGET_DIR:-target}/release/xtask bench throughput
+
+bench-idle: deps ## Traffic and memory of 100 idle members, 15 minutes; results go to docs/benchmarks
+	$(CARGO) build --release -p warren-node -p xtask
+	$(AS_ROOT) $${CARGO_TARGET_DIR:-target}/release/xtask bench idle
 
 deps: ## Install the Debian packages that tests and demo need, where missing
 	@export PATH="$$PATH:/usr/sbin:/sbin"; \

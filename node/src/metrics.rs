@@ -166,6 +166,16 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
         drops.with_label_values(&[reason.name()]).inc_by(count);
     }
     registry.register(Box::new(drops))?;
+    let by_cause = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["cause"]);
+    let datagrams = by_cause("warren_control_sent_total", "control datagrams sent, by cause")?;
+    let help = "bytes of control datagrams sent, by cause";
+    let bytes = by_cause("warren_control_sent_bytes_total", help)?;
+    for (cause, volume) in counters.links.sent.iter() {
+        datagrams.with_label_values(&[cause.name()]).inc_by(volume.datagrams);
+        bytes.with_label_values(&[cause.name()]).inc_by(volume.bytes);
+    }
+    registry.register(Box::new(datagrams))?;
+    registry.register(Box::new(bytes))?;
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
@@ -188,6 +198,7 @@ mod tests {
             "warren_datagrams_sent_bytes_total 900",
             "warren_packet_drops_total{reason=\"replay\"} 1",
             "warren_packet_drops_total{reason=\"forged\"} 0",
+            "warren_control_sent_bytes_total{cause=\"keep_alive\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }

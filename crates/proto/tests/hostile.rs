@@ -10,9 +10,9 @@ mod hostile_support;
 
 use allocation_counter::measure;
 use hostile_support::mutate::Mutator;
+use hostile_support::rate::Stopwatch;
 use hostile_support::{corpus, formats, iterations};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::Instant;
 
 /// What reading one message may allocate at once.
 struct Allowance {
@@ -42,7 +42,7 @@ fn run(
     let count = (iterations() / share).max(1);
     let mut mutator = Mutator::new(corpus, 1);
     let (mut message, mut accepted, mut most) = (Vec::new(), 0, 0);
-    let started = Instant::now();
+    let started = Stopwatch::start();
     for n in 0..count {
         mutator.next_into(&mut message);
         let mut outcome = Ok(false);
@@ -59,7 +59,7 @@ fn run(
         assert_eq!(used.bytes_current, 0, "{name}: something is kept of {message:02x?}");
         most = most.max(used.bytes_max);
     }
-    let rate = count as f64 / started.elapsed().as_secs_f64();
+    let rate = started.rate(count);
     println!("{name}: {count} messages, {accepted} accepted, {rate:.0}/s, at most {most} bytes");
     assert!((1..count).contains(&accepted), "the mutations reach neither more nor less than all");
 }
@@ -92,6 +92,11 @@ fn mutated_routed_messages_are_refused_or_mean_what_they_say() {
 #[test]
 fn mutated_connect_messages_are_refused_or_mean_what_they_say() {
     run("connect", formats::wire_connect, corpus::connects(), &DATAGRAM, 1);
+}
+
+#[test]
+fn mutated_messages_of_the_hash_table_are_refused_or_mean_what_they_say() {
+    run("dht", formats::wire_dht, corpus::dhts(), &DATAGRAM, 1);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod hostile_support;
 use allocation_counter::measure;
 use hostile_support::member::Member;
 use hostile_support::mutate::Mutator;
+use hostile_support::rate::Stopwatch;
 use hostile_support::world::{Account, Datagram, FRIEND, Group, VICTIM, World, endpoint};
 use hostile_support::{corpus, iterations};
 use std::collections::BTreeMap;
@@ -124,7 +125,7 @@ fn mutate(group: Group, count: usize) {
     let (mut mutator, mut rng) = (Mutator::new(corpus, 2), Rng::new([4; 32]));
     let mut message = Vec::with_capacity(4_096);
     world.mail = Vec::with_capacity(4_096);
-    let started = std::time::Instant::now();
+    let started = Stopwatch::start();
     let used = measure(|| {
         for n in 0..count {
             mutator.next_into(&mut message);
@@ -143,7 +144,7 @@ fn mutate(group: Group, count: usize) {
         }
         world.mail.clear();
     });
-    let rate = count as f64 / started.elapsed().as_secs_f64();
+    let rate = started.rate(count);
     println!("{count} datagrams, {rate:.0}/s, heap {:+} bytes", used.bytes_current);
     println!("{:?}", world.node(VICTIM).counters().links);
     assert!(used.bytes_current <= HEAP_GROWTH_MAX, "{used:?}");
@@ -271,20 +272,20 @@ fn a_node_outlives_a_member_that_speaks_nonsense() {
     }
     let (mut mutator, mut message) = (Mutator::new(corpus, 8), Vec::with_capacity(4_096));
     let (count, mut said) = (iterations() / 4, 0);
-    let started = std::time::Instant::now();
+    let started = Stopwatch::start();
     let used = measure(|| {
         for _ in 0..count {
             mutator.next_into(&mut message);
             member.say(&mut world, &message);
             world.run_for(Duration::from_millis(1));
-            said += usize::from(member.is_linked());
+            said += usize::from(member.is_linked(&world));
             world.events.retain(|(_, event)| matches!(event, Event::LinkDown { peer, .. } if *peer == victim || *peer == friend));
             let slots = world.footprint().links.slots;
             assert!(slots <= SLOTS_PER_MEMBER_MAX, "{slots} slots");
         }
         world.mail.clear();
     });
-    let rate = count as f64 / started.elapsed().as_secs_f64();
+    let rate = started.rate(count);
     println!("{said} of {count} messages over a link, {rate:.0}/s, {:+} bytes", used.bytes_current);
     println!("{:?}", world.node(VICTIM).counters());
     assert!(said > count / 2, "{said}");

@@ -2,6 +2,7 @@
 
 use super::dial::{DIAL_MAX, Dial, Reason, TimedOut};
 use super::handshaking::Start;
+use super::sent::Cause;
 use super::session::Session;
 use super::table::State;
 use super::{Context, DIALS_MAX, Effect, End, Instance, Links};
@@ -45,6 +46,7 @@ impl Links {
             match dial.poll(cx.now.instant) {
                 Ok(Some(path)) => {
                     let bytes = dial.datagram.clone();
+                    self.counters.sent.count(Cause::Handshake, path, &bytes);
                     cx.effects.push(Effect::Transmit { instance, path, bytes });
                 }
                 Ok(None) => break self.timers.set(slot, dial.deadline()),
@@ -96,6 +98,7 @@ impl Links {
         let reply = ProbeReply { dialler: probe.dialler, token };
         let bytes = end.gates[opened.gate].seal_reply(&reply, &opened.nonce).to_vec();
         self.counters.probes_answered += 1;
+        self.counters.sent.count(Cause::Handshake, path, &bytes);
         // Nothing else goes there before it is proven, even if we dial the same node: with the reply that node
         // can do what is left to do, and whoever repeats its probe from elsewhere makes us send nothing more.
         cx.effects.push(Effect::Transmit { instance, path, bytes });

@@ -2,6 +2,7 @@
 
 use super::dial::Reason;
 use super::liveness::Liveness;
+use super::sent::Cause;
 use super::session::{Origin, REKEY_AFTER, Session};
 use super::table::{Shaking, State};
 use super::{Context, Effect, Instance, Links};
@@ -182,6 +183,7 @@ impl Links {
         let Some(State::Shaking(shaking)) = self.table.get_mut(slot) else { return };
         let (instance, path) = (shaking.instance, shaking.path);
         while let Some(bytes) = shaking.handshake.poll_transmit(now) {
+            self.counters.sent.count(Cause::Handshake, path, &bytes);
             cx.effects.push(Effect::Transmit { instance, path, bytes });
         }
         match shaking.handshake.poll_outcome(now) {

@@ -21,6 +21,7 @@
 //! | `table` | which slot is what |
 //! | `liveness` | does the other end live |
 //! | `admission` | how many strangers are served at once |
+//! | `sent` | what is control traffic made of |
 
 use crate::NodeId;
 use crate::lane::{Delta, Slot};
@@ -37,6 +38,7 @@ use crate::wire::control::{CloseReason, Control};
 use crate::wire::frame::Kind;
 use admission::Admission;
 use dial::Reason;
+use sent::Sent;
 use session::{CHALLENGE_PAUSE, Challenge, Session};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -47,6 +49,7 @@ pub mod dial;
 mod dialling;
 mod handshaking;
 pub mod liveness;
+pub mod sent;
 pub mod session;
 mod sessions;
 mod table;
@@ -168,6 +171,8 @@ pub struct Counters {
     pub sessions_up: u64,
     /// Sessions that ended because the peer fell silent.
     pub sessions_dead: u64,
+    /// Control datagrams sent, by cause.
+    pub sent: Sent,
 }
 
 /// How much of what is bounded is in use.

@@ -2,6 +2,7 @@
 
 use super::dial::Reason;
 use super::liveness::Due;
+use super::sent::Cause;
 use super::session::{GREETING_PAUSE, HOLDER_PATIENCE, RETIRE_AFTER, SETTLED_AFTER, Stage};
 use super::table::State;
 use super::{Context, Effect, Instance, Links};
@@ -236,6 +237,7 @@ impl Links {
         let (instance, path) = (session.instance, session.path);
         let Some(handshake) = &mut session.handshake else { return };
         while let Some(bytes) = handshake.poll_transmit(now) {
+            self.counters.sent.count(Cause::Handshake, path, &bytes);
             cx.effects.push(Effect::Transmit { instance, path, bytes });
         }
         match handshake.poll_outcome(now) {
@@ -290,6 +292,9 @@ impl Links {
         let Some(session) = self.table.session_mut(slot) else { return };
         if let Ok(bytes) = session.seal(message) {
             let instance = session.instance;
+            if let Some(cause) = Cause::of(message) {
+                self.counters.sent.count(cause, path, &bytes);
+            }
             cx.effects.push(Effect::Transmit { instance, path, bytes });
         }
     }

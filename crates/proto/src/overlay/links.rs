@@ -11,7 +11,7 @@ use crate::time::Instant;
 use crate::wire::connect::Purpose;
 use crate::wire::control::{CloseReason, Control, Status};
 use crate::wire::routed::Mode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -160,9 +160,6 @@ impl Overlay {
     /// Derives purposes, missing neighbours, statuses and timers from what is linked and told.
     pub(super) fn reconsider(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.instant;
-        let wanted = near::wanted_per_side(self.size_estimate());
-        self.mark_near(wanted);
-
         let linked: Vec<NodeId> = self.peers.keys().copied().collect();
         let told: BTreeMap<NodeId, NodeId> = self
             .peers
@@ -170,6 +167,12 @@ impl Overlay {
             .flat_map(|(&teller, peer)| peer.told.iter().map(move |&id| (id, teller)))
             .filter(|(id, _)| *id != self.me && !self.peers.contains_key(id))
             .collect();
+        let everybody: BTreeSet<NodeId> = linked.iter().chain(told.keys()).copied().collect();
+        let [left, right] =
+            Side::BOTH.map(|side| near::nearest(self.me, &everybody, side, KEPT_PER_SIDE));
+        self.size = near::estimate_size(self.me, &left, &right, linked.len());
+        let wanted = near::wanted_per_side(self.size);
+        self.mark_near(wanted, &left, &right);
         let missing = near::missing(self.me, &linked, &told, wanted);
         for &(id, teller) in &missing {
             if !self.requests.is_under_way(id, Purpose::Near, now) {
@@ -205,23 +208,16 @@ impl Overlay {
         self.plan_trim(now);
     }
 
-    /// Ring neighbours get the purpose when they rank among the wanted, and lose it only when they rank
-    /// behind the kept on both sides: links do not flap when somebody joins between.
-    fn mark_near(&mut self, wanted: usize) {
-        let mut rank: BTreeMap<NodeId, usize> = BTreeMap::new();
-        for side in Side::BOTH {
-            for (n, id) in self.side(side).into_iter().enumerate() {
-                let best = rank.entry(id).or_insert(n);
-                *best = n.min(*best);
-            }
-        }
-        for (id, rank) in rank {
-            if let Some(peer) = self.peers.get_mut(&id) {
-                if rank < wanted {
-                    peer.purposes.set(Purpose::Near, true);
-                } else if rank >= KEPT_PER_SIDE {
-                    peer.purposes.set(Purpose::Near, false);
-                }
+    /// Linked peers get the purpose when they rank among the wanted of a side, and lose it only when there
+    /// are [`KEPT_PER_SIDE`] nearer nodes on both: links do not flap when somebody joins between.
+    fn mark_near(&mut self, wanted: usize, left: &[NodeId], right: &[NodeId]) {
+        let sought: BTreeSet<NodeId> =
+            Side::BOTH.iter().flat_map(|&side| self.side(side).into_iter().take(wanted)).collect();
+        for (id, peer) in &mut self.peers {
+            if sought.contains(id) {
+                peer.purposes.set(Purpose::Near, true);
+            } else if !left.contains(id) && !right.contains(id) {
+                peer.purposes.set(Purpose::Near, false);
             }
         }
     }

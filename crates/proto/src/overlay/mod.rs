@@ -32,7 +32,6 @@ use crate::ring::Side;
 use crate::rng::Rng;
 use crate::time::{Instant, Now};
 use crate::timer::Timers;
-use crate::wire::connect::Purpose;
 use crate::wire::control::{CloseReason, Control, STATUS_PER_SIDE_MAX, Status};
 use crate::wire::routed::{HOP_LIMIT_MAX, Mode, Protocol, Routed};
 use connect::Requests;
@@ -180,6 +179,7 @@ pub struct Overlay {
     known: KnownPeers,
     requests: Requests,
     neighbours: (Option<NodeId>, Option<NodeId>),
+    size: f64,
     joined: bool,
     leaving: bool,
     stabilise_pause: Duration,
@@ -209,6 +209,7 @@ impl Overlay {
             known: KnownPeers::default(),
             requests: Requests::default(),
             neighbours: (None, None),
+            size: 1.0,
             joined: false,
             leaving: false,
             stabilise_pause: STABILISE_FIRST,
@@ -269,13 +270,7 @@ impl Overlay {
 
     /// Estimated number of nodes in the overlay.
     pub fn size_estimate(&self) -> f64 {
-        let near = |side| {
-            let mut ids = self.side(side);
-            ids.truncate(near::KEPT_PER_SIDE);
-            ids.retain(|id| self.peers[id].purposes.has(Purpose::Near));
-            ids
-        };
-        near::estimate_size(self.me, &near(Side::Left), &near(Side::Right), self.peers.len())
+        self.size
     }
 
     /// When [`Overlay::handle_timeout`] is due.
@@ -351,7 +346,7 @@ impl Overlay {
         via: Option<NodeId>,
         payload: &'a [u8],
     ) -> Routed<'a> {
-        let hop_limit = hop_limit(self.size_estimate());
+        let hop_limit = hop_limit(self.size);
         let (source, crossed, hops) = (self.me, false, 0);
         Routed { mode, crossed, hops, hop_limit, protocol, source, destination, via, payload }
     }

@@ -3,7 +3,8 @@
 
 use crate::NodeId;
 use crate::ring::{self, Side};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Neighbours per side that a node seeks in a large network.
 pub const WANTED_PER_SIDE: usize = 2;
@@ -21,15 +22,20 @@ pub fn wanted_per_side(size: f64) -> usize {
     if size <= SMALL_NETWORK { WANTED_PER_SIDE_SMALL } else { WANTED_PER_SIDE }
 }
 
-/// The nodes of `ids` in the order in which one meets them going round from `me` by `side`.
-pub fn ranked(me: NodeId, ids: impl Iterator<Item = NodeId>, side: Side) -> Vec<NodeId> {
-    let mut ids: Vec<NodeId> = ids.filter(|&id| id != me).collect();
-    ids.sort_by_key(|&id| ring::arc(me, id, side));
-    ids
+/// The first `n` of `ids` that one meets going round from `me` by `side`. The order of IDs is the order of
+/// the ring.
+pub fn nearest(me: NodeId, ids: &BTreeSet<NodeId>, side: Side, n: usize) -> Vec<NodeId> {
+    let above = ids.range((Bound::Excluded(me), Bound::Unbounded));
+    let below = ids.range(..me);
+    match side {
+        Side::Right => above.chain(below).take(n).copied().collect(),
+        Side::Left => below.rev().chain(above.rev()).take(n).copied().collect(),
+    }
 }
 
-/// Estimates the number of nodes from the mean gap between the near neighbours, at least as many as are
-/// known (Symphony section 3.4; Brunet). `left` and `right` are contiguous neighbours, nearest first.
+/// Estimates the number of nodes from the mean gap between the nearest nodes, at least as many as are linked
+/// (Symphony section 3.4; Brunet). `left` and `right` are the nearest nodes that are known of, linked or not,
+/// nearest first: a gap in between would make the network look small.
 pub fn estimate_size(me: NodeId, left: &[NodeId], right: &[NodeId], linked: usize) -> f64 {
     let span =
         |ids: &[NodeId], side| ids.last().map_or(0.0, |&far| ring::arc(me, far, side).share());
@@ -49,11 +55,9 @@ pub fn missing(
     wanted: usize,
 ) -> Vec<(NodeId, NodeId)> {
     let mut out = Vec::new();
+    let everybody: BTreeSet<NodeId> = linked.iter().chain(told.keys()).copied().collect();
     for side in Side::BOTH {
-        let everybody = linked.iter().chain(told.keys()).copied();
-        let mut ranks = ranked(me, everybody, side);
-        ranks.dedup();
-        for id in ranks.into_iter().take(wanted) {
+        for id in nearest(me, &everybody, side, wanted) {
             if let (Err(_), Some(&teller)) = (linked.binary_search(&id), told.get(&id))
                 && !out.contains(&(id, teller))
             {

@@ -3,6 +3,7 @@
 use super::shortcut::{Fingers, Harmonic};
 use super::*;
 use crate::UnixTime;
+use crate::wire::connect::Purpose;
 use std::collections::BTreeMap;
 
 const DELAY: Duration = Duration::from_millis(20);

@@ -1,6 +1,7 @@
 //! Valid messages of every format, by the emitters of the product.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 use warren_proto::ring::Side;
 use warren_proto::rng::Rng;
 use warren_proto::session::gate::Gate;
@@ -8,10 +9,12 @@ use warren_proto::session::token::Token;
 use warren_proto::session::{Epoch, Index, LaneId};
 use warren_proto::wire::connect::{Connect, ENDPOINTS_MAX, Purpose};
 use warren_proto::wire::control::{CloseReason, Control, Status, Welcome};
+use warren_proto::wire::dht::{Body, Listed, Message, Name, Range, Refusal};
 use warren_proto::wire::frame;
 use warren_proto::wire::hello::{self, Cover};
 use warren_proto::wire::ip::protocol;
 use warren_proto::wire::probe::{Invite, Probe, ProbeReply};
+use warren_proto::wire::record::{Key, Kind, Record};
 use warren_proto::wire::routed::{Mode, Protocol, Routed};
 use warren_proto::{NodeId, UnixTime};
 
@@ -125,11 +128,10 @@ pub fn routed_to(destination: NodeId) -> Vec<Vec<u8>> {
     ];
     let status = Status { keep: true, left: vec![id(1)], right: vec![id(2)] };
     let status = Control::Status(status).emit();
-    let connects = connects();
-    let protocols = [
+    let (connects, dhts) = (connects(), dhts());
+    let mut protocols = vec![
         (Protocol::ConnectRequest, &connects[0][..]),
         (Protocol::ConnectReply, &connects[1]),
-        (Protocol::Dht, &[1; 100]),
         (Protocol::Tunnel, &[0x10; 60]),
         (Protocol::Ping, &[3; 8]),
         (Protocol::Pong, &[3; 8]),
@@ -138,9 +140,10 @@ pub fn routed_to(destination: NodeId) -> Vec<Vec<u8>> {
         (Protocol::WhoIsNearest, &[5; 8]),
         (Protocol::IAmNearest, &[5; 8]),
     ];
+    protocols.extend(dhts.iter().map(|message| (Protocol::Dht, &message[..])));
     let mut all = Vec::new();
     for mode in modes {
-        for (protocol, payload) in protocols {
+        for &(protocol, payload) in &protocols {
             let via = (mode == Mode::Exact).then_some(id(3));
             let message = Routed {
                 mode,
@@ -179,6 +182,51 @@ pub fn connects() -> Vec<Vec<u8>> {
         message(Purpose::OnDemand, false, None, 0),
     ];
     all.iter().map(Connect::emit).collect()
+}
+
+/// Messages of the hash table, of every kind.
+pub fn dhts() -> Vec<Vec<u8>> {
+    let record = |withdrawn| Record {
+        key: Key::derive(Kind::Exclusive, "test", b"k"),
+        owner: id(7),
+        seq: 9,
+        expiry: NOW + Duration::from_secs(600),
+        withdrawn,
+        payload: vec![5; if withdrawn { 0 } else { 40 }],
+        signature: vec![6; 64],
+    };
+    let (key, owner) = (record(false).key, id(3));
+    let name = Name { key, owner };
+    let range = Range { from: owner, to: key.id() };
+    let bodies = [
+        Body::Put(record(false)),
+        Body::Get { key, after: Some(owner), budget: 900 },
+        Body::Get { key, after: None, budget: 0 },
+        Body::Reserve(record(false)),
+        Body::Commit(record(false)),
+        Body::Withdraw(record(true)),
+        Body::CertificateGet(owner),
+        Body::Compare { range, digest: 77, owned: true },
+        Body::List { range, after: Some(name) },
+        Body::Want(vec![name; 3]),
+        Body::Copy(record(false)),
+        Body::Notice(record(false)),
+        Body::Stored,
+        Body::Refused(Refusal::Full),
+        Body::NotReady,
+        Body::NeedCertificate,
+        Body::Values { ready: true, more: true, digest: 3, records: vec![record(false); 2] },
+        Body::Granted,
+        Body::Committed,
+        Body::Conflict { winner: record(false), committed: true },
+        Body::Unclaimed,
+        Body::Withdrawn,
+        Body::Certificate { owner, certificate: vec![1; 400] },
+        Body::Same { upto: owner },
+        Body::Differ { upto: owner },
+        Body::Listing { more: true, names: vec![Listed { name, tag: 5 }; 4] },
+    ];
+    bodies.into_iter().map(|body| Message { id: 0x0102_0304, body }.emit()).collect()
 }
 
 /// IP packets of both versions: UDP, TCP with options, ICMP, a later fragment.
@@ -246,7 +294,7 @@ pub fn notices() -> Vec<Vec<u8>> {
     for subject in subjects {
         authority.revoke(subject, trust.ledger_mut(), NOW).expect("the chain goes on");
     }
-    let next = NOW + std::time::Duration::from_secs(3_600);
+    let next = NOW + Duration::from_secs(3_600);
     let head = authority.head(trust.ledger_mut(), NOW, next).expect("the chain is whole");
     let notices = trust.ledger().notices().map(pki::Notice::to_bytes);
     notices.chain([head.to_bytes()]).collect()

@@ -6,6 +6,7 @@
 
 use warren_proto::wire::connect::Connect;
 use warren_proto::wire::control::Control;
+use warren_proto::wire::dht;
 use warren_proto::wire::frame::{self, Kind};
 use warren_proto::wire::hello;
 use warren_proto::wire::ip::icmp::{Answer, Problem};
@@ -60,6 +61,11 @@ pub fn wire_routed(bytes: &[u8]) -> bool {
 /// A request for a link, or its reply.
 pub fn wire_connect(bytes: &[u8]) -> bool {
     Connect::parse(bytes).map(|message| assert_eq!(message.emit(), bytes)).is_ok()
+}
+
+/// A message of the hash table.
+pub fn wire_dht(bytes: &[u8]) -> bool {
+    dht::Message::parse(bytes).map(|message| assert_eq!(message.emit(), bytes)).is_ok()
 }
 
 /// The header of an IP packet, with everything that is made of it: an error to its sender, a checksum.

@@ -7,6 +7,11 @@ use warren_proto::link::{Context, Effect, Links};
 use warren_proto::overlay::Instance;
 use warren_proto::path::Path;
 use warren_proto::rng::Rng;
+use warren_proto::wire::control::CloseReason;
+
+/// Exchanges after one message, enough for a whole handshake. Then the member falls silent: a welcome too many
+/// is answered by both ends for ever, unless one has enough.
+const ROUNDS_MAX: usize = 20;
 
 /// A member that is linked with the victim, or links again as soon as it is not.
 pub struct Member {
@@ -20,15 +25,19 @@ impl Member {
     /// Links with the victim from this address, as the member `n` of the group.
     pub fn join(world: &mut World, at: SocketAddr, n: u8) -> Member {
         let mut rng = Rng::new([n; 32]);
-        let links = Links::new(vec![(world.group.suite(n), vec![])], &mut rng, world.now);
+        let links =
+            Links::new(vec![(world.group.suite(n), vec![world.group.gate()])], &mut rng, world.now);
         let victim = world.node(VICTIM).id();
         let mut member = Member { links, rng, at, victim };
         member.dial(world);
         member
     }
 
-    pub fn is_linked(&self) -> bool {
-        self.links.session(Instance(0), self.victim).is_some()
+    /// Whether both ends have a session.
+    pub fn is_linked(&self, world: &World) -> bool {
+        let me = self.links.suite(Instance(0)).node_id();
+        let theirs = world.node(VICTIM).links().session(Instance(0), me);
+        theirs.is_some() && self.links.session(Instance(0), self.victim).is_some()
     }
 
     fn dial(&mut self, world: &mut World) {
@@ -36,14 +45,17 @@ impl Member {
         self.act(world, |links, cx| links.dial(Instance(0), Some(victim), paths, cx));
     }
 
-    /// Seals this as a control message and sends it; dials if there is no session for it.
+    /// Seals this as a control message and sends it, over a new session if the victim ended the last one.
     pub fn say(&mut self, world: &mut World, message: &[u8]) {
         let victim = self.victim;
-        let mut is_said = false;
-        self.act(world, |links, cx| is_said = links.send(Instance(0), victim, message, cx));
-        if !is_said {
+        if !self.is_linked(world) {
+            let reason = CloseReason::Unneeded;
+            self.act(world, |links, cx| links.close(Instance(0), victim, reason, cx));
             self.dial(world);
         }
+        self.act(world, |links, cx| {
+            links.send(Instance(0), victim, message, cx);
+        });
     }
 
     /// Lets it act, and everything that follows happen, without delay.
@@ -53,12 +65,12 @@ impl Member {
         call(&mut self.links, &mut Context { now, rng, effects: &mut effects });
         let mut cx = Context { now, rng: &mut self.rng, effects: &mut effects };
         self.links.handle_timeout(&mut cx);
-        loop {
+        for _ in 0..ROUNDS_MAX {
             for effect in std::mem::take(&mut effects) {
-                if let Effect::Transmit { path: Path::Direct(to), mut bytes, .. } = effect {
-                    if to == endpoint(VICTIM) {
-                        world.inject(VICTIM, self.at, &mut bytes);
-                    }
+                if let Effect::Transmit { path, mut bytes, .. } = effect
+                    && path == Path::Direct(endpoint(VICTIM))
+                {
+                    world.inject(VICTIM, self.at, &mut bytes);
                 }
             }
             let mail = std::mem::take(&mut world.mail);

@@ -6,6 +6,7 @@
 //! | `corpus` | what do valid messages look like |
 //! | `mutate` | how are they bent |
 //! | `member` | what can a member do that is not honest |
+//! | `rate` | how fast is it |
 //! | `world` | two nodes with a live link, and strangers |
 
 // Each test file uses its part.
@@ -15,6 +16,7 @@ pub mod corpus;
 pub mod formats;
 pub mod member;
 pub mod mutate;
+pub mod rate;
 pub mod world;
 
 /// Mutated messages per format or node, unless [`ITERATIONS_VARIABLE`] says otherwise.

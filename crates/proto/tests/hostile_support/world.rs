@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 use warren_proto::node::Footprint;
-use warren_proto::node::api::{Config, Event, Output, OverlayConfig};
+use warren_proto::node::api::{Access, Config, Event, Output, OverlayConfig};
 use warren_proto::overlay::Instance;
 use warren_proto::overlay::shortcut::Harmonic;
 use warren_proto::path::Path;
@@ -25,6 +25,8 @@ use warren_proto::wire::probe::{Invite, Probe};
 use warren_proto::{Node, NodeId, UnixTime};
 
 const DELAY: Duration = Duration::from_millis(10);
+/// Datagrams and time-outs in one stretch of time that no honest network comes near.
+const STEPS_MAX: usize = 1_000_000;
 const START: UnixTime = UnixTime(1_800_000_000);
 
 /// The node that is attacked.
@@ -91,10 +93,10 @@ impl Group {
         }
     }
 
-    fn secrets(&self) -> Vec<pki::GroupSecret> {
+    fn access(&self) -> Access {
         match self {
-            Group::Null { .. } => Vec::new(),
-            Group::Tls(group) => vec![group.secret.clone()],
+            Group::Null { .. } => Access::Public,
+            Group::Tls(group) => Access::Group(vec![group.secret.clone()]),
         }
     }
 
@@ -149,12 +151,13 @@ impl World {
         let node = |n: usize| {
             let overlay = OverlayConfig {
                 suite: group.suite(n as u8),
-                secrets: group.secrets(),
+                access: group.access(),
                 bootstrap: if n == VICTIM { vec![] } else { vec![endpoint(VICTIM)] },
                 known: Vec::new(),
                 shortcuts: Box::new(Harmonic),
             };
-            Node::new(Config { overlays: vec![overlay] }, [n as u8; 32], start)
+            Node::new(Config { overlays: vec![overlay], vpn: None }, [n as u8; 32], start)
+                .expect("no virtual network to be wrong")
         };
         let mut world = World {
             nodes: [node(VICTIM), node(FRIEND)],
@@ -211,7 +214,7 @@ impl World {
                 Output::Wait(until) => break self.waits[n] = until,
                 Output::Datagram { to, bytes } => self.send(endpoint(n), to, bytes),
                 Output::Event(event) => self.events.push((n, event)),
-                Output::Lane(_) | Output::Answer(..) => {}
+                Output::Lane(_) | Output::Device(_) | Output::Answer(..) => {}
             }
         }
     }
@@ -245,7 +248,10 @@ impl World {
     /// Lets time pass.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
+        let mut steps = 0;
         loop {
+            steps += 1;
+            assert!(steps < STEPS_MAX, "a node is due again and again: {:?}", self.waits);
             let arrival = self.queue.first_key_value().map(|(&(at, _), _)| at);
             let n = if self.waits[VICTIM] <= self.waits[FRIEND] { VICTIM } else { FRIEND };
             let at = self.waits[n].min(arrival.unwrap_or(Instant::FAR_FUTURE));

@@ -1,0 +1,8 @@
+//! Connect requests and replies from libFuzzer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    warren_fuzz::formats::wire_connect(bytes);
+});

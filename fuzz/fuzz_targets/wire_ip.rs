@@ -1,0 +1,8 @@
+//! IP packets from libFuzzer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    warren_fuzz::formats::wire_ip(bytes);
+});
