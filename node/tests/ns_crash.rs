@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use common::net::{Net, Node, run};
-use common::{WARREN, text};
+use common::text;
 
 const ROUNDS: u32 = 20;
 
-/// Moments at random, by a seed that is printed.
+/// Moments of crashes at random, by a seed that is printed.
 struct Moments(u64);
 
 impl Moments {
@@ -31,7 +31,7 @@ impl Moments {
 }
 
 #[test]
-fn ns_cr_01_a_node_killed_while_it_starts_keeps_key_and_address() -> Result<()> {
+fn ns_ad_05_a_node_killed_while_it_starts_keeps_key_and_address() -> Result<()> {
     /// Somewhat longer than a start takes until everything is written.
     const START: Duration = Duration::from_millis(120);
     let net = Net::new()?;
@@ -65,7 +65,7 @@ fn ns_cr_01_a_node_killed_while_it_starts_keeps_key_and_address() -> Result<()> 
 }
 
 #[test]
-fn ns_cr_01_a_request_that_is_killed_leaves_a_whole_key_or_none() -> Result<()> {
+fn ns_wb_15_a_request_that_is_killed_leaves_a_whole_key_or_none() -> Result<()> {
     const REQUEST: Duration = Duration::from_millis(12);
     let net = Net::new()?;
     let mut moments = Moments::new()?;
@@ -84,7 +84,7 @@ fn ns_cr_01_a_request_that_is_killed_leaves_a_whole_key_or_none() -> Result<()> 
         let key = std::fs::read_to_string(state.join("key.pem")).ok();
         run(&mut request())?;
         let now = std::fs::read_to_string(state.join("key.pem"))?;
-        ensure!(key.is_none_or(|key| key == now), "{moment:?}: another key ({WARREN})");
+        ensure!(key.is_none_or(|key| key == now), "{moment:?}: another key");
     }
     Ok(())
 }
