@@ -239,8 +239,9 @@ impl Vpn {
 
     /// A session is over. Its routes and sources are gone from the lanes with it.
     pub fn handle_session_down(&mut self, slot: Slot) {
-        if let Some(id) = self.peers.remove(slot) {
+        if let Some((id, addresses)) = self.peers.remove(slot) {
             self.timers.cancel(Timer::Idle(id));
+            addresses.into_iter().for_each(|ip| self.resolver.doubt(ip));
         }
     }
 
@@ -251,6 +252,7 @@ impl Vpn {
         for ip in waited_for {
             if self.look_up(ip, now) == Lookup::Owner(node) {
                 self.fail(ip);
+                self.resolver.doubt(ip);
             }
         }
     }

@@ -93,13 +93,14 @@ impl Peers {
         granted
     }
 
-    /// Forgets a session, unless another replaced it.
-    pub(super) fn remove(&mut self, slot: Slot) -> Option<NodeId> {
+    /// Forgets a session, unless another replaced it; returns whose it was and the addresses it had.
+    pub(super) fn remove(&mut self, slot: Slot) -> Option<(NodeId, BTreeSet<IpAddr>)> {
         let id = self.by_slot.remove(&slot)?;
-        for ip in self.members.remove(&id).into_iter().flat_map(|member| member.granted) {
-            self.holders.remove(&ip);
+        let granted = self.members.remove(&id)?.granted;
+        for ip in &granted {
+            self.holders.remove(ip);
         }
-        Some(id)
+        Some((id, granted))
     }
 
     pub(super) fn get(&mut self, id: NodeId) -> Option<&mut Member> {

@@ -104,6 +104,13 @@ impl Resolver {
         true
     }
 
+    /// Forgets an owner that cannot be reached: the address may be another's by now. The next packet asks.
+    pub(super) fn doubt(&mut self, ip: IpAddr) {
+        if self.entries.get(&ip).is_some_and(|entry| entry.asking.is_none()) {
+            self.forget(ip);
+        }
+    }
+
     /// Notes an owner that is proven by other means, for as long as a lease.
     pub(super) fn learn(&mut self, ip: IpAddr, node: NodeId, now: Instant) {
         self.forget(ip);

@@ -555,6 +555,16 @@ fn an_owner_in_use_is_asked_for_again_when_its_lease_ends() {
 }
 
 #[test]
+fn the_next_owner_of_an_address_is_found_once_the_first_has_left() {
+    let mut world = World::of(3);
+    world.send(0, &packet(0, 1, b"x"));
+    world.disconnect(0, 1);
+    world.table.insert(lease::name_of("lab", ip(3)), (2, Op(u64::MAX)));
+    world.send(0, &packet(0, 1, b"y"));
+    assert_eq!(world.hosts[0].vpn.holder(ip(3).into()), Some(id(2)));
+}
+
+#[test]
 fn a_new_session_with_the_same_peer_takes_over_its_addresses() {
     let mut world = World::of(2);
     world.send(0, &packet(0, 1, b"x"));

@@ -1,0 +1,94 @@
+//! Virtual addresses: leased, found by others, kept over every kind of end, claimed once.
+
+mod common;
+
+use anyhow::{Result, ensure};
+use common::net::{Net, Node, PATIENCE, took};
+use lab::eventually;
+
+/// What the log says of a claim that another node has the address.
+const TAKEN: &str = "virtual address 10.42.0.77 is held by another node; choose another";
+
+/// A bootstrap node, two more so that leases have replicas beyond the members, and two members.
+fn network(net: &Net) -> Result<([Node; 3], Node, Node)> {
+    let blob = net.blob(&[2]);
+    let mut others =
+        [net.node("boot", 2, &[])?, net.node("dan", 5, &[])?, net.node("eva", 6, &[])?];
+    for node in &mut others {
+        node.start("bootstrap", &blob)?;
+    }
+    others.iter().try_for_each(Node::wait_joined)?;
+    Ok((others, net.node("alice", 3, &[])?, net.node("bob", 4, &[])?))
+}
+
+#[test]
+fn ns_ad_05_an_address_outlives_every_restart_and_the_bootstrap_node() -> Result<()> {
+    let net = Net::new()?;
+    let (mut others, mut alice, mut bob) = network(&net)?;
+    let blob = net.blob(&[2]);
+    alice.start("up", &blob)?;
+    bob.start("up", &blob)?;
+    let (alices, bobs) = (alice.ipv4()?, bob.ipv4()?);
+    ensure!(alices != bobs, "both have {bobs}");
+    bob.reach(&alices)?;
+
+    bob.stop()?;
+    bob.start("up", &blob)?;
+    ensure!(took("leased again after", || bob.ipv4())? == bobs, "another address after a stop");
+    bob.reach(&alices)?;
+    // What a crash can lose is not older than the last write.
+    eventually(PATIENCE, || {
+        ensure!(bob.member.state.join("peers.json").exists(), "no peers remembered");
+        Ok(())
+    })?;
+    bob.kill()?;
+    bob.start("up", &blob)?;
+    ensure!(bob.ipv4()? == bobs, "another address after a crash");
+    bob.reach(&alices)?;
+
+    // Those it knows suffice: the only node of the bootstrap list is gone.
+    others[0].stop()?;
+    bob.stop()?;
+    bob.start("up", &blob)?;
+    ensure!(bob.ipv4()? == bobs, "another address without the bootstrap node");
+    bob.reach(&alices)?;
+    alice.reach(&bobs)
+}
+
+#[test]
+fn ns_ad_04_a_static_address_is_claimed_and_a_second_claimant_is_told() -> Result<()> {
+    let net = Net::new()?;
+    let (_others, mut alice, mut bob) = network(&net)?;
+    let (blob, claim) = (net.blob(&[2]), ["--address", "10.42.0.77"]);
+    alice.start_with("up", &blob, &claim)?;
+    ensure!(alice.ipv4()? == "10.42.0.77");
+    bob.start_with("up", &blob, &claim)?;
+    bob.wait_for_log(TAKEN)?;
+    ensure!(bob.status("ipv4").is_err(), "two nodes have one address");
+    ensure!(bob.reach(&alice.ipv6()?).is_ok(), "the rest of the network works for it");
+    ensure!(!alice.log().contains(TAKEN) && alice.ipv4()? == "10.42.0.77");
+    Ok(())
+}
+
+#[test]
+fn ns_ad_02_an_address_is_found_while_its_owner_has_it_and_not_after_its_release() -> Result<()> {
+    let net = Net::new()?;
+    let (_others, mut alice, mut bob) = network(&net)?;
+    let blob = net.blob(&[2]);
+    alice.start("up", &blob)?;
+    bob.start_with("up", &blob, &["--ephemeral", "--address", "10.42.0.77"])?;
+    ensure!(bob.ipv4()? == "10.42.0.77");
+    let id = bob.id()?;
+    alice.reach("10.42.0.77")?;
+    // The look-up named the owner: the overlay answers for the address by its node.
+    let pong = alice.ask(&["ping", "10.42.0.77"])?;
+    ensure!(pong["node_id"] == id.as_str(), "{pong}");
+
+    bob.stop()?;
+    // Nobody has it: somebody else may claim it at once.
+    let mut carol = net.node("carol", 7, &[])?;
+    carol.start_with("up", &blob, &["--address", "10.42.0.77"])?;
+    ensure!(took("claimed after", || carol.ipv4())? == "10.42.0.77");
+    ensure!(!carol.log().contains(TAKEN), "{}", carol.log());
+    alice.reach("10.42.0.77")
+}
