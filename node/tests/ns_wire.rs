@@ -38,9 +38,8 @@ fn ns_se_01_injected_and_replayed_datagrams_only_count_as_rejected() -> Result<(
         &hex[..32],
         "10.42.0.2",
     ]))?;
-    let data = || -> Vec<Vec<u8>> {
-        capture.packets().iter().filter_map(from_bob).collect::<Vec<_>>()
-    };
+    let data =
+        || -> Vec<Vec<u8>> { capture.packets().iter().filter_map(from_bob).collect::<Vec<_>>() };
     // The wire holds the five pings, sealed, and neither marker nor names.
     eventually(PATIENCE, || {
         let long =
