@@ -184,7 +184,8 @@ pub enum Ca {
         /// Virtual addresses to lease
         #[arg(long, value_name = "NETWORK", default_value = "10.42.0.0/16")]
         ipv4: Ipv4Subnet,
-        /// Longest packet in the virtual network, 1280 to 9000 bytes
+        /// Longest packet in the virtual network, 1280 to 9000 bytes; above 1280 only if every network between
+        /// members carries 81 bytes more
         #[arg(long, value_name = "BYTES", default_value_t = pki::MTU_MIN)]
         mtu: u16,
     },

@@ -95,26 +95,40 @@ pub fn lose_a_node(group: &mut Group, screen: &mut Screen) -> Result<()> {
     let victim = group.nodes.len() - 2;
     let name = group.nodes[victim].name;
     screen.title(&format!("Killing {name}; the ring repairs itself"));
+    let id = Row::of(group, &group.nodes[victim]).id;
     if let Some(mut daemon) = group.nodes[victim].daemon.take() {
         daemon.kill()?;
     }
     let began = Instant::now();
-    let expected = group.nodes.len() - 1;
     loop {
-        let asked = group.members().next().context("no member is left")?;
-        let report = group.ask(asked, &["crawl"])?;
-        let (nodes, consistent) = (count(&report, "nodes"), count(&report, "consistent"));
-        screen.draw(vec![format!(
-            "  {:4.1} s: {nodes} nodes in the ring, {consistent} with the right neighbours",
-            began.elapsed().as_secs_f64()
-        )]);
-        if (nodes, consistent) == (expected, expected) {
+        let running = group.nodes.iter().filter(|node| node.daemon.is_some());
+        let rows: Vec<Row> = running.map(|node| Row::of(group, node)).collect();
+        screen.draw(table(&rows));
+        if !rows.iter().any(|row| row.neighbours.contains(&id)) {
             break;
         }
         ensure!(began.elapsed() < REPAIR_MAX, "the ring is not whole after {REPAIR_MAX:?}");
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(100));
     }
-    screen.passed(&format!("whole again after {:.1} s", began.elapsed().as_secs_f64()));
+    screen.passed(&format!("nobody's neighbour after {:.1} s", began.elapsed().as_secs_f64()));
+    let asked = group.members().next().context("no member is left")?;
+    let expected = group.nodes.len() - 1;
+    loop {
+        let report = group.ask(asked, &["crawl"])?;
+        let (nodes, consistent) = (count(&report, "nodes"), count(&report, "consistent"));
+        if (nodes, consistent) == (expected, expected) {
+            break;
+        }
+        ensure!(
+            began.elapsed() < REPAIR_MAX,
+            "a crawl finds {nodes} of {expected} nodes, {consistent} with the right neighbours"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    screen.passed(&format!(
+        "a crawl finds {expected} nodes, each with the right two neighbours on both sides, after {:.1} s",
+        began.elapsed().as_secs_f64()
+    ));
     ping_every_pair(group, screen)
 }
 
