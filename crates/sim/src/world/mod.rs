@@ -25,6 +25,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use proto::lane::Drops;
 use proto::node::api::{Answer, Config, Event, Ticket};
 use proto::overlay::Instance;
 use proto::rng::Rng;
@@ -313,6 +314,19 @@ impl World {
     pub fn received(&mut self, host: HostId) -> Vec<Vec<u8>> {
         let process = self.hosts[host.index()].process.as_mut();
         process.map_or_else(Vec::new, |process| std::mem::take(&mut process.packets))
+    }
+
+    /// Puts `hop` on the way of the frames that the host's lane sends through the overlay in its present
+    /// life: it is given what overlay hops see of them, and what it changes arrives changed.
+    pub fn tap_tunnel(&mut self, host: HostId, hop: impl FnMut(&mut Vec<u8>) + 'static) {
+        if let Some(process) = &mut self.hosts[host.index()].process {
+            process.hop = Some(Box::new(hop));
+        }
+    }
+
+    /// What the host's lane dropped in its present life, as of its last report.
+    pub fn drops(&self, host: HostId) -> Drops {
+        self.process(host).map_or_else(Drops::default, |process| process.drops)
     }
 
     /// The addresses of the host's virtual device.

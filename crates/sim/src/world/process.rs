@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use proto::lane::{Checksum, Inbound, Lane, Outbound, frame_len};
+use proto::lane::{Checksum, Drops, Inbound, Lane, Outbound, frame_len};
 use proto::node::api::{Answer, Config, Event, LaneInput, Output, Ticket};
 use proto::path::Path;
 use proto::session::LaneId;
@@ -21,8 +21,11 @@ const PACKETS_KEPT: usize = 4_096;
 /// Times in a row that a node may want its timeout at one instant before it counts as spinning.
 const TIMEOUTS_PER_INSTANT: u32 = 1_000;
 
+/// What lies on the way of the frames that a host sends through the overlay: it sees, and may change, what
+/// the hops do, the sealed frame of the two ends.
+pub(super) type Hop = Box<dyn FnMut(&mut Vec<u8>)>;
+
 /// One life of a node, from its start to its end.
-#[derive(Debug)]
 pub(super) struct Process {
     pub(super) node: Node,
     lane: Option<Lane>,
@@ -34,6 +37,9 @@ pub(super) struct Process {
     last_timeout: (Instant, u32),
     pub(super) device: Option<DeviceAddresses>,
     pub(super) packets: Vec<Vec<u8>>,
+    /// What the lane dropped.
+    pub(super) drops: Drops,
+    pub(super) hop: Option<Hop>,
     pub(super) events: Vec<(Instant, Event)>,
 }
 
@@ -71,6 +77,8 @@ impl Process {
             last_timeout: (now.instant, 0),
             device: None,
             packets: Vec::new(),
+            drops: Drops::default(),
+            hop: None,
             events: Vec::new(),
         })
     }
@@ -118,6 +126,7 @@ impl Process {
     pub(super) fn report_lane(&mut self, now: Now) {
         if let Some(lane) = &mut self.lane {
             let report = lane.report();
+            self.drops.add(&report.drops);
             self.node.handle_report(&report, now);
         }
     }
@@ -150,7 +159,10 @@ impl Process {
         match pending {
             Pending::Unrouted(packet) => self.node.handle_unrouted(&packet, now),
             Pending::Unproven(peer, packet) => self.node.handle_unproven(peer, &packet, now),
-            Pending::OutgoingFrame(path, frame) => {
+            Pending::OutgoingFrame(path, mut frame) => {
+                if let Some(hop) = &mut self.hop {
+                    hop(&mut frame);
+                }
                 self.node.handle_outgoing_frame(path, frame, now);
             }
         }
