@@ -1,6 +1,7 @@
 //! Who lives in a world: many nodes alike, some of which the others know from the start.
 //!
-//! All are members of one overlay under the null suite, whose messages have the true sizes.
+//! All are members of one overlay under the null suite, whose messages have the true sizes, and of one
+//! virtual network if the population has one.
 
 use std::time::Duration;
 
@@ -8,6 +9,10 @@ use proto::NodeId;
 use proto::node::api::{Access, Config, OverlayConfig};
 use proto::overlay::shortcut::{Fingers, Harmonic, ShortcutPolicy};
 use proto::session::null::{NullSuite, Sizes};
+use proto::vpn;
+use proto::vpn::address::Subnet;
+use proto::vpn::lease::AddressPolicy;
+use proto::vpn::verdict::Mode;
 use serde::{Deserialize, Serialize};
 
 use crate::world::{HostId, World};
@@ -37,13 +42,30 @@ pub struct Population {
     pub arrival: Duration,
     /// Which shortcuts they draw.
     pub policy: Policy,
+    /// The virtual network of which all are members.
+    pub network: Option<VirtualNetwork>,
+}
+
+/// A virtual network whose members lease their IPv4 addresses.
+#[derive(Clone, Debug)]
+pub struct VirtualNetwork {
+    /// Name of the group.
+    pub group: String,
+    /// Its IPv4 addresses; none if it uses IPv6 only.
+    pub subnet: Option<Subnet>,
 }
 
 impl Population {
     /// So many nodes, one of them known to all, ten starts a second.
     pub fn new(nodes: usize) -> Self {
         let (seeds, arrival, policy) = (1, Duration::from_millis(100), Policy::Harmonic);
-        Self { nodes, seeds, arrival, policy }
+        Self { nodes, seeds, arrival, policy, network: None }
+    }
+
+    /// The same, as members of a virtual network.
+    pub fn with_network(self, group: &str, subnet: Option<Subnet>) -> Self {
+        let network = Some(VirtualNetwork { group: group.to_owned(), subnet });
+        Self { network, ..self }
     }
 
     /// Adds the nodes to the world, to start one after the other from now on.
@@ -65,6 +87,7 @@ impl Population {
         let bootstrap: Vec<_> = first.map(|seed| world.address(seed)).collect();
         let id = NodeId::from_bytes(world.draw());
         let is_seed = number < self.seeds;
+        let network = self.network.clone();
         world.add_node(move |known, rng| Config {
             overlays: vec![OverlayConfig {
                 suite: Box::new(NullSuite::new(id, Sizes::GROUP, PURPOSE, rng)),
@@ -73,8 +96,22 @@ impl Population {
                 known,
                 shortcuts: policy.build(),
             }],
-            vpn: None,
+            vpn: network.as_ref().map(|network| network.config(id)),
         })
+    }
+}
+
+impl VirtualNetwork {
+    /// What the virtual network of this member is made from.
+    pub fn config(&self, id: NodeId) -> vpn::Config {
+        vpn::Config {
+            group: self.group.clone(),
+            id,
+            subnet: self.subnet,
+            address: AddressPolicy::Lease { preferred: None },
+            mode: Mode::Split,
+            mtu: vpn::MTU,
+        }
     }
 }
 

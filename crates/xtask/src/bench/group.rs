@@ -1,4 +1,4 @@
-//! A group of any number of members on one switch, each a process in a namespace of its own.
+//! A group of any number of members, each a process in a namespace of its own.
 //!
 //! All have a TUN device and join by the first two. The network below the VPN is IPv4 only, so that every
 //! datagram has the same headers.
@@ -14,8 +14,19 @@ use std::process::Command;
 pub const PORT: u16 = 7415;
 /// Members that everybody joins by.
 const BOOTSTRAPS: usize = 2;
+const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
 /// Members for whom the network below has addresses.
 const MEMBERS_MAX: usize = 250;
+
+/// The network below the VPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Below {
+    /// Members reach each other over one switch.
+    Switch,
+    /// Members reach each other over a router. The kernel keeps one table of neighbours for all namespaces
+    /// of the machine, 1,024 by default: too few for a hundred members that all know twenty others.
+    Router,
+}
 
 /// A member: a host with a daemon.
 pub struct Member {
@@ -31,25 +42,33 @@ pub struct Group {
     pub members: Vec<Member>,
     warren: PathBuf,
     lab: Lab,
-    _switch: Switch,
+    _network: (Switch, Option<Host>),
 }
 
 impl Group {
     /// Lays the network and certifies the members. No daemon runs yet.
-    pub fn new(size: usize, mtu: u16) -> Result<Group> {
+    pub fn new(size: usize, below: Below, mtu: u16) -> Result<Group> {
         ensure!((2..=MEMBERS_MAX).contains(&size), "a group has 2 to {MEMBERS_MAX} members here");
         let warren = binary()?;
         let lab = Lab::new()?;
         let switch = lab.switch()?;
+        let router = (below == Below::Router).then(|| router(&lab, &switch)).transpose()?;
         let mut members = Vec::new();
         for n in 0..size {
             let host = lab.host(&format!("m{n}"))?;
             let address = Ipv4Addr::new(10, 0, 0, u8::try_from(n + 1)?);
-            host.attach(&switch, &[&format!("{address}/24")])?;
+            match below {
+                Below::Switch => host.attach(&switch, &[&format!("{address}/24")])?,
+                Below::Router => host.attach(&switch, &[&format!("{address}/32")])?,
+            };
+            if below == Below::Router {
+                host.ip(&format!("route add {ROUTER} dev eth0"))?;
+                host.ip(&format!("route add default via {ROUTER}"))?;
+            }
             let state = lab.directory().join(host.name());
             members.push(Member { host, address, daemon: None, state });
         }
-        let group = Group { members, warren, lab, _switch: switch };
+        let group = Group { members, warren, lab, _network: (switch, router) };
         group.certify(mtu)?;
         Ok(group)
     }
@@ -113,6 +132,15 @@ impl Group {
         ensure!(output.status.success(), "warren {}: {error}", arguments.join(" "));
         Ok(())
     }
+}
+
+/// A router that keeps quiet about the shorter way that hosts of one switch have.
+fn router(lab: &Lab, switch: &Switch) -> Result<Host> {
+    let router = lab.router("router")?;
+    router.run(|| std::fs::write("/proc/sys/net/ipv4/conf/all/send_redirects", "0"))??;
+    router.run(|| std::fs::write("/proc/sys/net/ipv4/conf/default/send_redirects", "0"))??;
+    router.attach(switch, &[&format!("{ROUTER}/24")])?;
+    Ok(router)
 }
 
 fn text(path: &Path) -> String {

@@ -4,7 +4,7 @@
 //! whatever else the machine does meets both; the result is the median of the rounds and the ratio of the
 //! two. Both ends and both daemons share the CPUs, as in the test lab and unlike on two machines.
 
-use super::group::Group;
+use super::group::{Below, Group};
 use super::iperf::{self, Load};
 use super::record::{Record, change, median, rounded};
 use anyhow::{Context, Result, bail};
@@ -76,7 +76,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// Two members that have joined.
 fn network(mtu: u16) -> Result<(Group, Vec<Target>)> {
-    let mut group = Group::new(2, mtu)?;
+    let mut group = Group::new(2, Below::Switch, mtu)?;
     for (member, address) in group.members.iter().zip(OUTSIDE_V6) {
         member.host.ip(&format!("address add {address}/64 dev eth0"))?;
     }

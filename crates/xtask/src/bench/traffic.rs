@@ -174,6 +174,6 @@ mod tests {
         );
         assert!(metrics.is_joined());
         let labelled: Vec<_> = metrics.labelled("warren_control_sent_total", "cause").collect();
-        assert_eq!(labelled, [("dht".to_owned(), 7.0), ("crawl".to_owned(), 2.0)]);
+        assert_eq!(labelled, [("crawl".to_owned(), 2.0), ("dht".to_owned(), 7.0)]);
     }
 }

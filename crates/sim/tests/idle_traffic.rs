@@ -1,0 +1,91 @@
+//! What idle members spend in the long run: hours of virtual time, in which leases are refreshed and keys are
+//! renewed, which no run of the real daemon waits for. `cargo xtask bench idle` measures the rest there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proto::NodeId;
+use proto::link::sent::Cause;
+use proto::node::api::{Access, Config, OverlayConfig};
+use proto::overlay::shortcut::Harmonic;
+use proto::session::null::{NullSuite, Sizes};
+use proto::time::Instant;
+use proto::vpn::address::Subnet;
+use proto::vpn::lease::AddressPolicy;
+use proto::vpn::verdict::Mode;
+use warren_sim::latency::DelayMatrix;
+use warren_sim::world::{World, WorldConfig};
+
+const MEMBERS: usize = 100;
+const SEED: u64 = 15;
+/// Time to join and to settle, and time that is counted: two renewals of keys and three of leases.
+const SETTLE: Duration = Duration::from_secs(900);
+const COUNTED: Duration = Duration::from_secs(2 * 3600);
+/// IPv4 and UDP header, in bytes.
+const HEADERS: u64 = 28;
+/// What an idle member may send and receive, in bits per second, IP headers included.
+const BITS_MAX: f64 = 3_000.0;
+
+#[test]
+fn sim_ev_05_an_idle_member_of_a_hundred_spends_little_all_included() {
+    let mut world = world();
+    world.run_until(Instant::ZERO + SETTLE);
+    let before = sent(&world);
+    let traffic_before = traffic(&world);
+    world.run_for(COUNTED);
+    let per_member = |bytes: u64| bytes as f64 * 8.0 / COUNTED.as_secs_f64() / MEMBERS as f64;
+    let total = per_member(traffic(&world) - traffic_before);
+    for (cause, bytes) in sent(&world) {
+        // What one member sends another receives.
+        println!("{:12} {:>8.1} bit/s", cause.name(), 2.0 * per_member(bytes - before[&cause]));
+    }
+    let degree = world.live().map(|(_, node)| node.peers(world.now()).len()).sum::<usize>();
+    println!("all {total:.0} bit/s at degree {:.1}", degree as f64 / MEMBERS as f64);
+    assert!(total < BITS_MAX, "{total:.0} bit/s (seed {SEED})");
+}
+
+/// Members with a virtual network, one after the other.
+fn world() -> World {
+    let matrix = DelayMatrix::uniform(MEMBERS, Duration::from_millis(20));
+    let mut world = World::new(WorldConfig::new(SEED, matrix));
+    for n in 0..MEMBERS {
+        let id = NodeId::from_bytes(world.draw());
+        let seed = world.hosts().next().map(|seed| world.address(seed));
+        let host = world.add_node(move |known, rng| Config {
+            overlays: vec![OverlayConfig {
+                suite: Box::new(NullSuite::new(id, Sizes::GROUP, b"idle", rng)),
+                access: Access::Public,
+                bootstrap: seed.into_iter().collect(),
+                known,
+                shortcuts: Box::new(Harmonic),
+            }],
+            vpn: Some(proto::vpn::Config {
+                group: "idle".into(),
+                id,
+                subnet: Subnet::new([10, 42, 0, 0].into(), 16),
+                address: AddressPolicy::Lease { preferred: None },
+                mode: Mode::Split,
+                mtu: proto::vpn::MTU,
+            }),
+        });
+        world.start_at(host, Instant::ZERO + Duration::from_millis(200) * n as u32);
+    }
+    world
+}
+
+/// Bytes that all members sent, by cause, headers included.
+fn sent(world: &World) -> BTreeMap<Cause, u64> {
+    let mut sum = BTreeMap::new();
+    for (_, node) in world.live() {
+        for (cause, volume) in node.counters().links.sent.iter() {
+            *sum.entry(cause).or_default() += volume.bytes + volume.datagrams * HEADERS;
+        }
+    }
+    sum
+}
+
+/// Bytes that all members sent and received.
+fn traffic(world: &World) -> u64 {
+    let of = |host| world.traffic(host);
+    world.hosts().map(|host| of(host).sent.total().bytes + of(host).received.total().bytes).sum()
+}

@@ -1,0 +1,177 @@
+//! Virtual networks over the simulated overlay: addresses, packets, direct links
+//! (checklist AD-03, SC-03, VN-01).
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use common::{INSTANCE, settled, wait_for_ring, world};
+use proto::vpn::address::Subnet;
+use warren_sim::population::Population;
+use warren_sim::world::{HostId, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Time in which every member of these networks has a lease.
+const LEASE_MAX: Duration = Duration::from_secs(60);
+/// Seeds of the stories that are told several times, unless `WARREN_SEEDS` says how many.
+const SEEDS: u64 = 3;
+/// An IP protocol number for experiments (RFC 3692), whose packets nobody looks into.
+const EXPERIMENT: u8 = 253;
+
+/// 10.9.0.0/24: 253 addresses that a node can have.
+fn subnet() -> Option<Subnet> {
+    Subnet::new(Ipv4Addr::new(10, 9, 0, 0), 24)
+}
+
+fn members(nodes: usize) -> Population {
+    Population::new(nodes).with_network("lab", subnet())
+}
+
+fn seeds() -> u64 {
+    let wanted = std::env::var("WARREN_SEEDS").ok().and_then(|text| text.parse().ok());
+    wanted.unwrap_or(SEEDS)
+}
+
+fn ipv4(world: &World, host: HostId) -> Option<Ipv4Addr> {
+    world.device(host)?.ipv4.map(|(ip, _)| ip)
+}
+
+fn ipv6(world: &World, host: HostId) -> IpAddr {
+    world.device(host).expect("it runs").ipv6.0.into()
+}
+
+/// Lets time pass until every live member has an IPv4 address that no other has, and says how long that took.
+#[track_caller]
+fn wait_for_leases(world: &mut World, limit: Duration) -> Duration {
+    let doubled = |world: &World| {
+        let leases: Vec<_> = world.live().map(|(host, _)| ipv4(world, host)).collect();
+        let held: BTreeSet<_> = leases.iter().flatten().collect();
+        held.len() != leases.len()
+    };
+    world.run_while(doubled, limit).expect("all have different addresses")
+}
+
+/// An IP packet.
+fn packet(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Vec<u8> {
+    let mut packet = match (source, destination) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let mut header = vec![0x45, 0, 0, 0, 0, 7, 0x40, 0, 61, EXPERIMENT, 0, 0];
+            header[2..4].copy_from_slice(&(20 + payload.len() as u16).to_be_bytes());
+            header.extend(from.octets());
+            header.extend(to.octets());
+            let words = header.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+            let sum: u32 = words.sum();
+            let folded = !((sum & 0xffff) + (sum >> 16)) as u16;
+            header[10..12].copy_from_slice(&folded.to_be_bytes());
+            header
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let mut header = vec![0x60, 0, 0, 0, 0, 0, EXPERIMENT, 61];
+            header[4..6].copy_from_slice(&(payload.len() as u16).to_be_bytes());
+            header.extend(from.octets());
+            header.extend(to.octets());
+            header
+        }
+        _ => panic!("two versions in one packet"),
+    };
+    packet.extend(payload);
+    packet
+}
+
+/// Sends a packet and lets time pass until it arrives, which it must do byte for byte.
+#[track_caller]
+fn deliver(world: &mut World, from: HostId, to: HostId, sent: Vec<u8>) -> Duration {
+    let begun = world.now().instant;
+    world.send_packet(from, sent.clone());
+    loop {
+        let received = world.received(to);
+        let took = world.now().instant - begun;
+        if !received.is_empty() {
+            assert_eq!(received, [sent]);
+            return took;
+        }
+        assert!(took < 3 * SECOND, "{from:?} to {to:?}: not delivered");
+        world.run_for(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn sim_vn_01_members_ping_by_ipv4_and_ipv6() {
+    let (mut world, hosts) = settled(&members(20), 1);
+    wait_for_leases(&mut world, LEASE_MAX);
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    for (n, &from) in hosts.iter().enumerate() {
+        let to = hosts[(n + 7) % hosts.len()];
+        let lease = |host| IpAddr::from(ipv4(&world, host).expect("leased"));
+        let by_ipv4 = (lease(from), lease(to));
+        let by_ipv6 = (ipv6(&world, from), ipv6(&world, to));
+        for (source, destination) in [by_ipv4, by_ipv6] {
+            let sizes = [(64, &mut first), (1_200, &mut later)];
+            for (size, times) in sizes {
+                let payload: Vec<u8> = (0..size).map(|at| (at + n) as u8).collect();
+                let sent = packet(source, destination, &payload);
+                times.push(deliver(&mut world, from, to, sent).as_secs_f64());
+            }
+        }
+    }
+    let worst = |times: &[f64]| times.iter().copied().fold(0.0, f64::max);
+    println!(
+        "first packet: mean {:.3} s, longest {:.3} s; later: mean {:.3} s, longest {:.3} s",
+        common::mean(&first),
+        worst(&first),
+        common::mean(&later),
+        worst(&later)
+    );
+}
+
+#[test]
+fn sim_sc_03_traffic_makes_a_direct_link() {
+    let (mut world, hosts) = settled(&members(60), 2);
+    let linked = |world: &World, a: HostId, b: HostId| {
+        let (node, peer) = (world.node(a).expect("lives"), world.id(b).expect("lives"));
+        let found = node.overlay(INSTANCE).peers().find(|(id, _)| *id == peer);
+        found.map(|(_, peer)| peer.purposes.names())
+    };
+    let strangers: Vec<(HostId, HostId)> = hosts
+        .iter()
+        .flat_map(|&a| hosts.iter().map(move |&b| (a, b)))
+        .filter(|&(a, b)| a != b && linked(&world, a, b).is_none())
+        .step_by(97)
+        .take(10)
+        .collect();
+    assert_eq!(strangers.len(), 10);
+    for (from, to) in strangers {
+        if linked(&world, from, to).is_some() {
+            continue;
+        }
+        let sent = packet(ipv6(&world, from), ipv6(&world, to), b"the first between the two");
+        let begun = world.now().instant;
+        let arrived = deliver(&mut world, from, to, sent);
+        world
+            .run_while(|world| linked(world, from, to).is_none(), 5 * SECOND)
+            .expect("a direct link within 5 s");
+        let took = world.now().instant - begun;
+        let purposes = linked(&world, from, to).expect("just now");
+        println!("delivered after {arrived:?}, linked after at most {took:?} for {purposes:?}");
+        assert!(took <= 5 * SECOND && purposes.contains(&"on-demand"), "{took:?} {purposes:?}");
+        let path = world.node(from).expect("lives").peers(world.now());
+        let peer = path.iter().find(|peer| Some(peer.id) == world.id(to)).expect("a session");
+        assert_eq!(peer.path.class(), "direct");
+    }
+}
+
+#[test]
+fn sim_ad_03_no_two_members_hold_one_address() {
+    for seed in 1..=seeds() {
+        let mut population = members(200);
+        population.arrival = Duration::from_millis(50);
+        let mut world = world(population.nodes, seed);
+        population.settle(&mut world);
+        world.run_for(population.arrival * population.nodes as u32);
+        wait_for_ring(&mut world);
+        let took = wait_for_leases(&mut world, LEASE_MAX);
+        println!("seed {seed}: the last lease {took:?} after the ring was whole");
+    }
+}
