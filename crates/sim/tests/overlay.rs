@@ -13,8 +13,8 @@ use warren_sim::check::{
 use warren_sim::population::{Policy, Population};
 use warren_sim::world::World;
 
-/// Mean hops stay below this times log2(N)^2 / k, k being the shortcuts that a node draws: Symphony's bound
-/// with the constant that its authors measured for greedy routing over both sides (section 4).
+/// Mean hops stay below one plus this times log2(N)^2 / k, k being the shortcuts that a node draws: the form of
+/// Symphony's bound, with a constant of our own for greedy routing over both sides and near neighbours.
 const HOPS_FACTOR: f64 = 0.35;
 
 /// How long a link may be held by one end alone: idle time, misses and a good measure.
