@@ -73,6 +73,13 @@ pub enum Effect {
     },
     /// Change the lanes' tables.
     Delta(Delta),
+    /// Let a lane open this frame, after the changes before it.
+    Frame {
+        /// The path it came by.
+        path: Path,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
     /// A session with this peer is current. `former` is the one it replaces, if any.
     Up {
         /// The overlay.

@@ -29,8 +29,13 @@ impl Links {
             return;
         };
         if header.lane != LaneId::CONTROL {
-            // A data frame that overtook the news of its session: TCP and ping repeat it.
-            self.counters.unknown_session += 1;
+            // A data frame that came before its lane had learnt of the session, as it has by now: without the
+            // first packet of a connection, TCP would wait for a second.
+            if session.is_current() {
+                cx.effects.push(Effect::Frame { path, bytes: bytes.to_vec() });
+            } else {
+                self.counters.unknown_session += 1;
+            }
             return;
         }
         let plaintext = match session.open(&header, bytes, cx.now.instant) {

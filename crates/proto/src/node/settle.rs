@@ -45,6 +45,10 @@ impl Node {
                 });
             }
             Effect::Delta(delta) => self.outputs.push_back(Output::Lane(LaneInput::Delta(delta))),
+            Effect::Frame { path, bytes } => {
+                let input = LaneInput::Datagram { from: path, bytes };
+                self.outputs.push_back(Output::Lane(input));
+            }
             Effect::Up { instance, peer, former, .. } => {
                 self.on_up(instance, peer, former.is_none(), now);
             }
