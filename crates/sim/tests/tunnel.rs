@@ -22,9 +22,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What the packets carry and nobody on the way may see.
 const MARKER: &[u8] = b"for the eyes of the other end only";
 
-/// First three bits of the IDs: the relay lies between the two others, so that each look-up for an address of
-/// one passes by it. Were the asker nearer to the address than the relay, the look-up would end at the asker.
-const PLACES: [u8; 3] = [2, 0, 4];
+/// First three bits of the IDs: the two that cannot link are ring neighbours, and the relay is further from
+/// both than they are from each other. This is the hard case for look-ups and for routing.
+const PLACES: [u8; 3] = [4, 0, 1];
 
 /// A world of members whose certificates a new authority signs; all dial the first.
 fn group_world(nodes: usize) -> (World, Vec<HostId>) {

@@ -4,10 +4,13 @@ use super::Node;
 use super::api::{Answer, Output, Ticket};
 use crate::NodeId;
 use crate::overlay::Instance;
+use crate::ring;
 use crate::time::{Instant, Now};
+use crate::vpn::address::is_at;
 use crate::vpn::{self, Op};
 use crate::wire::routed::{Mode, Protocol};
 use pki::LineError;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -33,7 +36,7 @@ struct Question {
 #[derive(Debug)]
 enum Subject {
     Ping { ticket: Ticket, node: NodeId },
-    Nearest { op: Op, point: NodeId, tries: u32 },
+    Nearest { op: Op, point: NodeId, tries: u32, best: Option<NodeId> },
 }
 
 impl Question {
@@ -92,7 +95,7 @@ impl Node {
 
     /// Asks which node is nearest to a point, for the virtual network.
     pub(super) fn ask_nearest(&mut self, op: Op, point: NodeId, now: Now) {
-        self.ask(Subject::Nearest { op, point, tries: 1 }, now);
+        self.ask(Subject::Nearest { op, point, tries: 1, best: None }, now);
     }
 
     fn ask(&mut self, subject: Subject, now: Now) {
@@ -102,7 +105,7 @@ impl Node {
         let token = self.rng.bytes();
         let (mode, protocol, to) = match subject {
             Subject::Ping { node, .. } => (Mode::Exact, Protocol::Ping, node),
-            Subject::Nearest { point, .. } => (Mode::Greedy, Protocol::WhoIsNearest, point),
+            Subject::Nearest { point, .. } => (Mode::Annealing, Protocol::WhoIsNearest, point),
         };
         self.questions.0.insert(token, Question { asked_at: now.instant, subject });
         self.with_overlay(Instance(0), now, |overlay, cx| {
@@ -127,19 +130,26 @@ impl Node {
         }
     }
 
+    /// Both nodes that flank the point answer, and in spite of missing links: a node may itself be nearer than
+    /// all its peers though the node sought is another. The one whose ID begins as the point does is it; of
+    /// others the nearest that answers in time.
     pub(super) fn handle_nearest(&mut self, source: NodeId, payload: &[u8], now: Now) {
         let Ok(token) = <[u8; 8]>::try_from(payload) else { return };
-        let is_nearest = |q: &Question| matches!(q.subject, Subject::Nearest { .. });
-        if !self.questions.0.get(&token).is_some_and(is_nearest) {
-            return;
+        let Some(question) = self.questions.0.get_mut(&token) else { return };
+        let Subject::Nearest { op, point, best, .. } = &mut question.subject else { return };
+        let nearer = best.is_none_or(|best| ring::nearer(*point, source, best) == Ordering::Less);
+        if nearer {
+            *best = Some(source);
         }
-        if let Some(Question { subject: Subject::Nearest { op, .. }, .. }) =
-            self.questions.0.remove(&token)
-        {
-            self.with_vpn(|vpn| {
-                vpn.handle_answer(op, &vpn::Answer::Nearest(source), now.instant);
-            });
+        if is_at(*point, source) {
+            let op = *op;
+            self.questions.0.remove(&token);
+            self.answer_nearest(op, source, now);
         }
+    }
+
+    fn answer_nearest(&mut self, op: Op, node: NodeId, now: Now) {
+        self.with_vpn(|vpn| vpn.handle_answer(op, &vpn::Answer::Nearest(node), now.instant));
     }
 
     pub(super) fn run_questions(&mut self, now: Now) {
@@ -152,8 +162,14 @@ impl Node {
             .collect();
         for token in late {
             match self.questions.0.remove(&token).map(|question| question.subject) {
-                Some(Subject::Nearest { op, point, tries }) if tries < NEAREST_TRIES => {
-                    self.ask(Subject::Nearest { op, point, tries: tries + 1 }, now);
+                Some(Subject::Nearest { op, best: Some(node), .. }) if node != self.id() => {
+                    self.answer_nearest(op, node, now);
+                }
+                Some(Subject::Nearest { op, point, tries, best }) if tries < NEAREST_TRIES => {
+                    self.ask(Subject::Nearest { op, point, tries: tries + 1, best }, now);
+                }
+                Some(Subject::Nearest { op, best: Some(node), .. }) => {
+                    self.answer_nearest(op, node, now);
                 }
                 Some(subject) => {
                     self.give_up(subject, "no answer: is the node running and in this group?", now);

@@ -35,6 +35,11 @@ pub fn point_of(ip: Ipv6Addr) -> NodeId {
     NodeId::from_bytes(id)
 }
 
+/// Whether the node is the one that an IPv6 address with this [`point_of`] stands for.
+pub fn is_at(point: NodeId, id: NodeId) -> bool {
+    id.as_bytes()[..ID_BYTES] == point.as_bytes()[..ID_BYTES]
+}
+
 /// Whether the node of this ID owns an IPv6 address of its group.
 pub fn owns_ipv6(id: NodeId, ip: Ipv6Addr) -> bool {
     id.as_bytes()[..ID_BYTES] == ip.octets()[PREFIX6_BYTES..]
