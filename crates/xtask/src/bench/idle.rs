@@ -199,6 +199,7 @@ fn evaluate(
 
 fn print(measured: &Measured, options: &Options, record: &Record) {
     let Measured { bits, packets, degrees, memory, causes, rekey, .. } = measured;
+    let alike = ("nodes", options.nodes as f64);
     println!(
         "{} members, {} min, {}\n",
         options.nodes,
@@ -211,7 +212,7 @@ fn print(measured: &Measured, options: &Options, record: &Record) {
         mean(bits),
         median(bits),
         most(bits),
-        change(mean(bits), record.figure("/bits_per_second/mean"))
+        change(mean(bits), record.figure("/bits_per_second/mean", alike))
     );
     println!("    {:.2} packets/s (IPv6 below the VPN: 160 bit more for each)", mean(packets));
     for (cause, bits) in causes.iter().filter(|(_, bits)| **bits > 0.0) {
@@ -244,7 +245,7 @@ fn print(measured: &Measured, options: &Options, record: &Record) {
     println!(
         "    per further session: {:.0} bytes (target {SESSION_MAX:.0}; since last {})",
         per_session(&measured.growth),
-        change(per_session(&measured.growth), record.figure("/session_bytes"))
+        change(per_session(&measured.growth), record.figure("/session_bytes", alike))
     );
 }
 

@@ -11,8 +11,8 @@ const DIRECTORY: &str = "docs/benchmarks";
 /// The result of one benchmark, in a file that the next run is compared with.
 pub struct Record {
     path: PathBuf,
-    /// What the file says before this run.
-    pub last: Option<Value>,
+    /// What the file said before this run.
+    last: Option<Value>,
 }
 
 impl Record {
@@ -40,9 +40,12 @@ impl Record {
         Ok(())
     }
 
-    /// The figure of the last run at this place (a JSON pointer below the result).
-    pub fn figure(&self, pointer: &str) -> Option<f64> {
-        self.last.as_ref()?["result"].pointer(pointer)?.as_f64()
+    /// The figure of the last run at this place (a JSON pointer below the result), if that run had the same
+    /// setting.
+    pub fn figure(&self, pointer: &str, (setting, value): (&str, f64)) -> Option<f64> {
+        let last = &self.last.as_ref()?["result"];
+        let is_alike = last[setting].as_f64() == Some(value);
+        last.pointer(pointer)?.as_f64().filter(|_| is_alike)
     }
 }
 

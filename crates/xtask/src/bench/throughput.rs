@@ -142,7 +142,7 @@ fn print(
             raw / 1e6,
             vpn / 1e6,
             vpn / raw,
-            change(vpn / raw, record.figure(&format!("/tcp/{n}/ratio"))),
+            change(vpn / raw, record.figure(&format!("/tcp/{n}/ratio"), ("mtu", (*mtu).into()))),
         );
     }
     println!("\n  IP   ping raw ms  ping VPN ms  more ms");
