@@ -47,7 +47,7 @@ bench: deps ## TCP through the VPN beside the bare link; results go to docs/benc
 	$(CARGO) build --release -p warren-node -p xtask
 	$(AS_ROOT) $${CARGO_TARGET_DIR:-target}/release/xtask bench throughput
 
-bench-idle: deps ## Traffic and memory of 100 idle members, 15 minutes; results go to docs/benchmarks
+bench-idle: deps ## Traffic and memory of 100 idle members, 20 minutes; results go to docs/benchmarks
 	$(CARGO) build --release -p warren-node -p xtask
 	$(AS_ROOT) $${CARGO_TARGET_DIR:-target}/release/xtask bench idle
 
