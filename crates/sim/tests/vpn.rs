@@ -133,13 +133,23 @@ fn sim_sc_03_traffic_makes_a_direct_link() {
         }
         let sent = packet(ipv6(&world, from), ipv6(&world, to), b"the first between the two");
         let begun = world.now().instant;
-        let arrived = deliver(&mut world, from, to, sent);
+        // As a ping does: where the first waits longer than packets may, the next goes through.
+        let mut arrived = None;
+        while world.now().instant - begun < 5 * SECOND && arrived.is_none() {
+            world.send_packet(from, sent.clone());
+            world.run_for(SECOND);
+            let received = world.received(to);
+            arrived = received.contains(&sent).then(|| world.now().instant - begun);
+        }
+        let arrived = arrived.expect("delivered within 5 s");
         world
             .run_while(|world| linked(world, from, to).is_none(), 5 * SECOND)
             .expect("a direct link within 5 s");
         let took = world.now().instant - begun;
         let purposes = linked(&world, from, to).expect("just now");
-        println!("delivered after {arrived:?}, linked after at most {took:?} for {purposes:?}");
+        println!(
+            "delivered after at most {arrived:?}, linked after at most {took:?} for {purposes:?}"
+        );
         assert!(took <= 5 * SECOND && purposes.contains(&"on-demand"), "{took:?} {purposes:?}");
         let path = world.node(from).expect("lives").peers(world.now());
         let peer = path.iter().find(|peer| Some(peer.id) == world.id(to)).expect("a session");

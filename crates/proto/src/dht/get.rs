@@ -176,6 +176,19 @@ impl Get {
         })
     }
 
+    /// Whether a majority names one holder of an exclusive key, whatever the points still waited for say:
+    /// each brings at most one more owner.
+    fn is_decided(&self) -> bool {
+        let votes = self.asked.count(|p| p.ready) + self.asked.waiting();
+        self.key.kind() == Kind::Exclusive
+            && self.found.values().any(|record| self.names(record) * 2 > votes)
+    }
+
+    /// Owners that speak for the key and name this record's owner as its holder.
+    fn names(&self, record: &Record) -> usize {
+        self.asked.count(|p| p.ready && p.holder == Some(record.owner))
+    }
+
     /// What the read has come to, if it is at its end.
     pub(super) fn outcome(
         &self,
@@ -188,6 +201,7 @@ impl Get {
         let reading =
             (0..REPLICAS).any(|i| self.asked.is_waiting(i) && self.asked.answer_of(i).is_some());
         let settled = self.asked.waiting() == 0
+            || self.is_decided()
             || now >= started + SETTLE && answered * 2 > REPLICAS.into() && !reading;
         if !time_out && (!settled || !self.unverified.is_empty()) {
             return None;
@@ -197,8 +211,7 @@ impl Get {
         let found: Vec<&Record> = match self.key.kind() {
             Kind::Slot => self.found.values().collect(),
             Kind::Exclusive => {
-                let names = |r: &Record| self.asked.count(|p| p.ready && p.holder == Some(r.owner));
-                self.found.values().filter(|r| is_majority(names(r))).collect()
+                self.found.values().filter(|record| is_majority(self.names(record))).collect()
             }
         };
         let all_read = pages.values().all(|p| !p.more || self.is_read_elsewhere(p.digest));

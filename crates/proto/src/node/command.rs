@@ -103,6 +103,11 @@ impl Node {
             return self.give_up(subject, "too many questions under way: try again", now);
         }
         let token = self.rng.bytes();
+        self.put_question(token, subject, now);
+    }
+
+    /// Asks, again with the same token: an answer to an earlier try counts as well.
+    fn put_question(&mut self, token: [u8; 8], subject: Subject, now: Now) {
         let (mode, protocol, to) = match subject {
             Subject::Ping { node, .. } => (Mode::Exact, Protocol::Ping, node),
             Subject::Nearest { point, .. } => (Mode::Annealing, Protocol::WhoIsNearest, point),
@@ -166,7 +171,8 @@ impl Node {
                     self.answer_nearest(op, node, now);
                 }
                 Some(Subject::Nearest { op, point, tries, best }) if tries < NEAREST_TRIES => {
-                    self.ask(Subject::Nearest { op, point, tries: tries + 1, best }, now);
+                    let subject = Subject::Nearest { op, point, tries: tries + 1, best };
+                    self.put_question(token, subject, now);
                 }
                 Some(Subject::Nearest { op, best: Some(node), .. }) => {
                     self.answer_nearest(op, node, now);

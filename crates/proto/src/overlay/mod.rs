@@ -62,6 +62,8 @@ const BOOTSTRAP_LAST: Duration = Duration::from_secs(30);
 /// Pause between looks at one bootstrap endpoint while linked: finds the other half of a partition that no
 /// known peer remembers; a session costs about 5 KB, so this is 130 bit/s.
 const BOOTSTRAP_LINKED: Duration = Duration::from_secs(300);
+/// The same pause per node of the network: one finder is enough, and a bootstrap node has all nodes look at it.
+const BOOTSTRAP_LINKED_PER_NODE: Duration = Duration::from_secs(10);
 
 /// What an overlay asks of its node.
 #[derive(Debug)]
@@ -442,7 +444,7 @@ impl Overlay {
             let absent: Vec<_> = self.bootstrap.iter().filter(|e| !linked.contains(e)).collect();
             let chosen = absent.get(cx.rng.below(absent.len()));
             cx.effects.extend(chosen.map(|&&e| Effect::DialEndpoint(e)));
-            BOOTSTRAP_LINKED
+            BOOTSTRAP_LINKED.max(BOOTSTRAP_LINKED_PER_NODE.mul_f64(self.size))
         };
         let at = cx.now.instant + cx.rng.jitter(pause, 0.25);
         self.timers.set(Timer::Bootstrap, at);
