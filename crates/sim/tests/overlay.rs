@@ -41,7 +41,6 @@ fn sim_ov_02_every_live_pair_is_routable() {
 }
 
 #[test]
-#[ignore = "takes minutes"]
 fn sim_ov_02_every_live_pair_is_routable_among_1740() {
     everybody_reaches_everybody(1740);
 }

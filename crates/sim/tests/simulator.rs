@@ -66,7 +66,6 @@ fn sim_400_nodes_converge_from_one_seed() {
 }
 
 #[test]
-#[ignore = "takes minutes"]
 fn sim_1000_nodes_converge_from_one_seed() {
     nodes_converge_from_one_seed(1000);
 }
