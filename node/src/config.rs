@@ -164,7 +164,7 @@ impl Config {
 
     fn check(&self) -> Result<(), Failure> {
         let blob = self.blob()?;
-        blob.trust().map_err(Failure::identity)?;
+        blob.trust().and_then(|trust| blob.keyring(&trust)).map_err(Failure::identity)?;
         let subnet = blob.network.ipv4;
         match self.address {
             Some(address) if !subnet.is_host(address) => Err(Failure::usage(format!(
@@ -233,7 +233,8 @@ mod tests {
         let authority = CertificateAuthority::create("team", UnixTime(1_800_000_000)).unwrap();
         let network = Network::new("team", "10.42.0.0/24".parse().unwrap());
         let ca = vec![authority.certificate().clone()];
-        let blob = Blob::new(network, ca, Vec::new(), GroupSecret::random(1));
+        let secrets = vec![authority.sign_secret(GroupSecret::random(1), UnixTime(1_800_000_000))];
+        let blob = Blob::new(network, ca, Vec::new(), secrets);
         blob.to_yaml().unwrap().to_string()
     }
 

@@ -3,6 +3,7 @@
 //! First everything is read and judged, then everything is opened, then the node runs.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -56,12 +57,16 @@ pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::host(format!("cannot start: {error}")))?;
-    runtime.block_on(async move { open(config, identity, state, role).await?.run().await })
+    let certificate_file = start.certificate.clone();
+    runtime.block_on(async move {
+        open(config, certificate_file, identity, state, role).await?.run().await
+    })
 }
 
 /// Opens sockets and device and makes the node.
 async fn open(
     config: Config,
+    certificate_file: Option<PathBuf>,
     identity: Identity,
     state: Arc<StateDir>,
     role: Role,
@@ -101,6 +106,7 @@ async fn open(
         node,
         clock,
         config,
+        certificate_file,
         identity,
         udp,
         listen,
@@ -124,7 +130,7 @@ fn make_node(
 ) -> Result<Node, Failure> {
     let overlay = OverlayConfig {
         suite: Box::new(identity.suite()?),
-        access: Access::Group(vec![identity.secret.clone()]),
+        access: Access::Members(identity.keyring.clone()),
         bootstrap,
         known: known.peers().iter().map(|peer| (peer.id, peer.endpoint)).collect(),
         shortcuts: Box::new(Harmonic),

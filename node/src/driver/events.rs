@@ -7,7 +7,6 @@ use proto::vpn;
 use super::Driver;
 use crate::endpoints;
 use crate::failure::Failure;
-use crate::identity;
 use crate::state::Lease;
 
 impl Driver {
@@ -50,29 +49,6 @@ impl Driver {
                 }
             }
             _ => tracing::warn!("{event}"),
-        }
-    }
-
-    /// Reads the notices file again; sessions that a notice concerns end.
-    pub(super) fn reload(&mut self) {
-        let Some(path) = &self.config.notices else {
-            return tracing::info!("nothing to read again: no notices file is configured");
-        };
-        let news = match identity::read_notices(&mut self.identity.trust, path) {
-            Ok(news) => news,
-            Err(failure) => return tracing::warn!("{failure}"),
-        };
-        let now = self.clock.now();
-        let text = self.identity.trust.ledger().to_text();
-        if let Err(error) = self.node.take_notices(&text, now) {
-            tracing::warn!(%error, "notices not taken");
-        }
-        if let Err(error) = self.state.set_notices(&text) {
-            tracing::warn!(%error, "notices not saved");
-        }
-        tracing::info!(news, number = self.identity.trust.ledger().number(), "notices read");
-        if let Err(refusal) = self.identity.trust.rejudge(&self.identity.member, now.unix) {
-            self.work.stop = Some(Failure::identity(format!("own certificate: {refusal}")));
         }
     }
 

@@ -8,14 +8,17 @@
 //! |---|---|
 //! | `mod` | what comes in next, and where does what comes out go |
 //! | `events` | what happened |
+//! | `membership` | what changes about certificate, secrets and revocations |
 //! | `answers`, `commands` | what is answered to clients, at once or later |
 
 mod answers;
 mod commands;
 mod events;
+mod membership;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +57,8 @@ pub struct Driver {
     pub clock: Clock,
     /// Settings.
     pub config: Config,
+    /// The file that the node's certificate was named by, to be read again.
+    pub certificate_file: Option<PathBuf>,
     /// Who the node is.
     pub identity: Identity,
     /// The socket, for control datagrams.
