@@ -9,7 +9,8 @@
 //! bootstrap: [ "boot.example.org:7415", "[2001:db8::1]:7415" ]
 //! group_secrets:              # newest first; older ones are still accepted
 //!   - { generation: 1, key: <base64 of 32 bytes>, issued: 1767225600, signature: <base64> }
-//! enrolment: { url: "https://…", token: … }   # optional: how to get a certificate
+//! enrolment:                  # optional: how to get a certificate
+//!   { url: "https://…", pins: [ "sha256:…" ], token: wt1_… }
 //! certificate: | …            # optional: or have it already
 //! key: | …                    # optional and seldom: the key should be born on the node
 //! notices: [ <base64> ]       # optional: revocations so far
@@ -27,6 +28,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
+use crate::enrolment::{PINS_MAX, Pin, ServiceUrl, Token};
 use crate::error::Error;
 use crate::key::PrivateKey;
 use crate::keyring::{GENERATIONS_MAX, Keyring, SecretError, SignedSecret};
@@ -170,14 +172,20 @@ impl fmt::Debug for Blob {
 #[serde(deny_unknown_fields)]
 pub struct Enrolment {
     /// Address of the group service.
-    pub url: String,
+    pub url: ServiceUrl,
+    /// Keys of which the service has one; with none, its certificate is verified as on the web.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "read_pins")]
+    pub pins: Vec<Pin>,
     /// The user's secret.
-    pub token: Zeroizing<String>,
+    pub token: Token,
 }
 
 impl fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enrolment").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Enrolment")
+            .field("url", &self.url)
+            .field("pins", &self.pins)
+            .finish_non_exhaustive()
     }
 }
 
@@ -234,8 +242,8 @@ impl<'de> Deserialize<'de> for HostPort {
 }
 
 /// The number of this format: 1 and no other.
-#[derive(Clone, Copy)]
-struct Version;
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Version;
 
 impl Serialize for Version {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -280,6 +288,11 @@ fn read_secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Signed
     let all = Vec::<SignedSecret>::deserialize(deserializer)?;
     let fits = (1..=GENERATIONS_MAX).contains(&all.len());
     fits.then_some(all).ok_or_else(|| D::Error::custom("group_secrets has 1 to 64 generations"))
+}
+
+fn read_pins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pin>, D::Error> {
+    let all = Vec::<Pin>::deserialize(deserializer)?;
+    (all.len() <= PINS_MAX).then_some(all).ok_or_else(|| D::Error::custom("at most 4 pins"))
 }
 
 fn write_key<S: Serializer>(key: &Option<PrivateKey>, serializer: S) -> Result<S::Ok, S::Error> {
