@@ -8,7 +8,8 @@
 //! root: | …                   # optional: the offline root that signed them
 //! bootstrap: [ "boot.example.org:7415", "[2001:db8::1]:7415" ]
 //! group_secret: { generation: 1, key: <base64 of 32 bytes> }
-//! enrolment: { url: "https://…", token: … }   # optional: how to get a certificate
+//! enrolment:                  # optional: how to get a certificate
+//!   { url: "https://…", pins: [ "sha256:…" ], token: wt1_… }
 //! certificate: | …            # optional: or have it already
 //! key: | …                    # optional and seldom: the key should be born on the node
 //! notices: [ <base64> ]       # optional: revocations so far
@@ -26,6 +27,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
+use crate::enrolment::{PINS_MAX, Pin, ServiceUrl, Token};
 use crate::error::Error;
 use crate::key::PrivateKey;
 use crate::ledger::LedgerError;
@@ -156,14 +158,20 @@ impl fmt::Debug for Blob {
 #[serde(deny_unknown_fields)]
 pub struct Enrolment {
     /// Address of the group service.
-    pub url: String,
+    pub url: ServiceUrl,
+    /// Keys of which the service has one; with none, its certificate is verified as on the web.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "read_pins")]
+    pub pins: Vec<Pin>,
     /// The user's secret.
-    pub token: Zeroizing<String>,
+    pub token: Token,
 }
 
 impl fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enrolment").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Enrolment")
+            .field("url", &self.url)
+            .field("pins", &self.pins)
+            .finish_non_exhaustive()
     }
 }
 
@@ -220,8 +228,8 @@ impl<'de> Deserialize<'de> for HostPort {
 }
 
 /// The number of this format: 1 and no other.
-#[derive(Clone, Copy)]
-struct Version;
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Version;
 
 impl Serialize for Version {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -260,6 +268,11 @@ fn read_bootstrap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Host
     let all = Vec::<HostPort>::deserialize(deserializer)?;
     let fits = all.len() <= BOOTSTRAP_MAX;
     fits.then_some(all).ok_or_else(|| D::Error::custom("at most 64 bootstrap addresses"))
+}
+
+fn read_pins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pin>, D::Error> {
+    let all = Vec::<Pin>::deserialize(deserializer)?;
+    (all.len() <= PINS_MAX).then_some(all).ok_or_else(|| D::Error::custom("at most 4 pins"))
 }
 
 fn write_key<S: Serializer>(key: &Option<PrivateKey>, serializer: S) -> Result<S::Ok, S::Error> {

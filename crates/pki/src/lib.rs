@@ -23,15 +23,18 @@
 //! | `notice`, `ledger` | who is out |
 //! | `crl` | the same for outside tools |
 //! | `secret` | the group's shared secret |
-//! | `blob`, `network`, `yaml` | what a user is handed to join |
+//! | `blob`, `invitation`, `network`, `yaml` | what a user is handed to join |
+//! | `enrolment` | how a node asks a group service for its certificate |
 
 mod authority;
 mod blob;
 mod certificate;
 mod crl;
+pub mod enrolment;
 mod error;
 mod extension;
 mod id;
+mod invitation;
 mod issuer;
 mod key;
 mod ledger;
@@ -59,6 +62,7 @@ pub use crl::{Crl, crl};
 pub use error::Error;
 pub use extension::{EXTENSION_OID, ParseRolesError, Roles};
 pub use id::{IssuerId, NodeId, ParseIdError, Salt, Serial};
+pub use invitation::{Handed, Invitation};
 pub use key::{Algorithm, PrivateKey, SIGNATURE_LEN, verify};
 pub use ledger::{Ledger, LedgerError, LineError, NOTICES_MAX, Outcome};
 pub use name::{LABEL_LEN_MAX, NameError, USER_LEN_MAX, check_group, check_host, check_user};

@@ -12,6 +12,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::certificate::Certificate;
 use crate::error::Error;
 use crate::id::NodeId;
@@ -30,7 +32,8 @@ pub const RENEWAL_GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const ISSUERS_MAX: usize = 4;
 
 /// What to do with new links while the signed list of revocations is out of date.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StalePolicy {
     /// Admit; the caller warns and counts.
     #[default]

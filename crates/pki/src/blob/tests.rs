@@ -24,8 +24,9 @@ fn a_blob_round_trips_with_everything_in_it() {
     full.notices = trust.ledger().to_text().lines().map(str::to_owned).collect();
     full.certificate = Some(issue(&authority, "ana", NOW));
     full.key = Some(PrivateKey::generate());
-    let token = Zeroizing::new("once".to_owned());
-    full.enrolment = Some(Enrolment { url: "https://vpn.example.org".into(), token });
+    let url = "https://vpn.example.org".parse().expect("an address");
+    let token = Token::random();
+    full.enrolment = Some(Enrolment { url, pins: vec![Pin::of_spki(b"key")], token });
 
     let read = Blob::parse(&full.to_yaml().expect("writes")).expect("own output");
 
@@ -35,6 +36,8 @@ fn a_blob_round_trips_with_everything_in_it() {
     assert_eq!(read.group_secret, full.group_secret);
     let spki = |blob: &Blob| blob.key.as_ref().map(|key| key.spki().to_vec());
     assert_eq!(spki(&read), spki(&full));
+    let asked = |blob: &Blob| blob.enrolment.clone().map(|e| (e.url, e.pins, e.token));
+    assert_eq!(asked(&read), asked(&full));
     assert_eq!(read.trust().expect("is usable").ledger().number(), 1);
 }
 
