@@ -4,7 +4,7 @@ use proto::node::api::Event;
 use proto::path::Path;
 use proto::vpn;
 
-use super::Driver;
+use super::{Driver, GROUP};
 use crate::endpoints;
 use crate::failure::Failure;
 use crate::identity;
@@ -23,15 +23,15 @@ impl Driver {
                 }
             }
             Event::LinkDown { peer, reason, .. } => tracing::info!(%peer, reason, "link down"),
-            Event::Refused { path, why, by_us: true } => {
+            Event::Refused { path, why, by_us: true, .. } => {
                 tracing::warn!(?path, "peer refused: {why}");
             }
-            Event::Refused { path, why, by_us: false } => {
+            Event::Refused { path, why, by_us: false, .. } => {
                 tracing::warn!(?path, "refused by the peer: {why}");
             }
             Event::NoAnswer { endpoint } => tracing::warn!(%endpoint, "no answer; is it running?"),
             Event::Vpn(event) => self.note_vpn(event),
-            Event::IdInUse => {
+            Event::IdInUse { .. } => {
                 self.work.stop = Some(Failure::identity(
                     "another running node has this node's key: give each node a state directory \
                      and a certificate of its own",
@@ -64,7 +64,7 @@ impl Driver {
         };
         let now = self.clock.now();
         let text = self.identity.trust.ledger().to_text();
-        if let Err(error) = self.node.take_notices(&text, now) {
+        if let Err(error) = self.node.take_notices(GROUP, &text, now) {
             tracing::warn!(%error, "notices not taken");
         }
         if let Err(error) = self.state.set_notices(&text) {

@@ -23,6 +23,7 @@ use packetio::Udp;
 use proto::Node;
 use proto::lane::Drops;
 use proto::node::api::Output;
+use proto::overlay::Instance;
 use proto::path::Path;
 use proto::time::Instant;
 use proto::vpn::DeviceAddresses;
@@ -41,6 +42,8 @@ use crate::lane::{LaneHandle, Punt, Traffic};
 use crate::state::StateDir;
 use commands::Commands;
 
+/// The overlay of the group.
+const GROUP: Instance = Instance(0);
 /// Punts handled before other inputs get their turn.
 const PUNTS_PER_TURN: usize = 64;
 /// How long an ephemeral member stays to give its address back: some round trips.
