@@ -83,7 +83,7 @@ impl Driver {
             group: self.identity.member.group.clone(),
             user: self.identity.member.user.clone(),
             certificate_not_after: self.identity.member.not_after.as_secs(),
-            notices: self.identity.trust.ledger().number(),
+            notices: self.node.trust().map_or(0, |trust| trust.ledger().number()),
             joined: status.joined,
             left: status.left,
             right: status.right,

@@ -265,6 +265,13 @@ impl Links {
         &mut *self.ends[instance.0 as usize].suite
     }
 
+    /// Changes whose first datagrams an overlay answers: the newest gate first, at least one. Dials under way
+    /// go on with theirs.
+    pub fn set_gates(&mut self, instance: Instance, gates: Vec<Gate>) {
+        debug_assert!(!gates.is_empty(), "an end answers somebody");
+        self.ends[instance.0 as usize].gates = gates.into_iter().map(Arc::new).collect();
+    }
+
     /// The current session with a peer.
     pub fn session(&self, instance: Instance, peer: NodeId) -> Option<(Slot, &Session)> {
         let slot = self.table.current(instance, peer)?;

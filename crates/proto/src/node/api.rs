@@ -14,7 +14,7 @@ use crate::session::suite::{Failure, Suite};
 use crate::time::Instant;
 use crate::vpn;
 use crate::wire::record::{Key, Record};
-use pki::GroupSecret;
+use pki::{GroupSecret, Keyring};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -57,8 +57,10 @@ pub struct OverlayConfig {
 pub enum Access {
     /// Everybody's: a public overlay.
     Public,
-    /// Those of holders of a group secret of any of these generations, newest first, at least one.
+    /// Those of holders of any of these secrets, newest first, at least one; they stay as they are.
     Group(Vec<GroupSecret>),
+    /// Those of holders of any of these generations, at least one; members pass newer ones on.
+    Members(Keyring),
 }
 
 /// Why a configuration is refused.

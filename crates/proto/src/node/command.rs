@@ -9,7 +9,6 @@ use crate::time::{Instant, Now};
 use crate::vpn::address::is_at;
 use crate::vpn::{self, Op};
 use crate::wire::routed::{Mode, Protocol};
-use pki::LineError;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -75,21 +74,6 @@ impl Node {
     pub fn crawl(&mut self, ticket: Ticket, within: Instance, now: Now) {
         self.with_overlay(within, now, |overlay, cx| overlay.crawl(ticket.0, cx));
         self.settle(now);
-    }
-
-    /// Takes revocation notices in text form, one a line, and ends the sessions that they concern. Returns
-    /// how many were news; an overlay without certificates takes none.
-    pub fn take_notices(
-        &mut self,
-        within: Instance,
-        text: &str,
-        now: Now,
-    ) -> Result<usize, LineError> {
-        let Some(trust) = self.links.suite_mut(within).trust_mut() else { return Ok(0) };
-        let news = trust.ledger_mut().take_text(text);
-        self.with_links(now, |links, cx| links.rejudge(cx));
-        self.settle(now);
-        news
     }
 
     /// Leaves all overlays; the driver sends what is still to be sent and drops the node.

@@ -12,6 +12,7 @@
 pub mod api;
 mod command;
 mod endpoints;
+mod membership;
 mod settle;
 mod status;
 mod table;
@@ -29,6 +30,7 @@ use crate::vpn::Vpn;
 use api::{Access, Config, ConfigError, Event, Output};
 use command::Questions;
 use endpoints::Endpoints;
+use pki::Keyring;
 pub use status::{Counters, Footprint, PeerStatus, Status};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -45,6 +47,8 @@ pub struct Node {
     operations: Operations,
     endpoints: Endpoints,
     questions: Questions,
+    /// Generations of the group secret that the members' overlay takes.
+    keyring: Keyring,
     vpn: Option<Network>,
     effects: Effects,
     outputs: VecDeque<Output>,
@@ -72,12 +76,20 @@ impl Node {
         let mut ends = Vec::new();
         let mut overlays = Vec::new();
         let mut dhts = Vec::new();
+        let mut keyring = Keyring::default();
         for overlay in config.overlays {
             let me = overlay.suite.node_id();
             let gates = match overlay.access {
                 Access::Public => vec![Gate::public()],
                 Access::Group(secrets) if secrets.is_empty() => return Err(ConfigError::NoSecret),
                 Access::Group(secrets) => secrets.iter().map(Gate::group).collect(),
+                Access::Members(known) if known.generation() == 0 => {
+                    return Err(ConfigError::NoSecret);
+                }
+                Access::Members(known) => {
+                    keyring = known;
+                    keyring.secrets().map(Gate::group).collect()
+                }
             };
             ends.push((overlay.suite, gates));
             let (policy, known) = (overlay.shortcuts, &overlay.known);
@@ -106,6 +118,7 @@ impl Node {
             operations: Operations::default(),
             endpoints,
             questions: Questions::default(),
+            keyring,
             vpn: network.transpose()?,
             effects: Effects::default(),
             outputs: VecDeque::new(),
