@@ -7,7 +7,8 @@
 //!   -----BEGIN CERTIFICATE----- …
 //! root: | …                   # optional: the offline root that signed them
 //! bootstrap: [ "boot.example.org:7415", "[2001:db8::1]:7415" ]
-//! group_secret: { generation: 1, key: <base64 of 32 bytes> }
+//! group_secrets:              # newest first; older ones are still accepted
+//!   - { generation: 1, key: <base64 of 32 bytes>, issued: 1767225600, signature: <base64> }
 //! enrolment:                  # optional: how to get a certificate
 //!   { url: "https://…", pins: [ "sha256:…" ], token: wt1_… }
 //! certificate: | …            # optional: or have it already
@@ -30,10 +31,10 @@ use crate::certificate::Certificate;
 use crate::enrolment::{PINS_MAX, Pin, ServiceUrl, Token};
 use crate::error::Error;
 use crate::key::PrivateKey;
+use crate::keyring::{GENERATIONS_MAX, Keyring, SecretError, SignedSecret};
 use crate::ledger::LedgerError;
 use crate::network::Network;
 use crate::pem::from_base64;
-use crate::secret::GroupSecret;
 use crate::trust::Trust;
 use crate::yaml::{self, YamlError};
 
@@ -49,6 +50,9 @@ pub enum BlobError {
     /// Authorities, group and root do not fit together.
     #[error("the blob's authority is not usable: {0}")]
     Authority(#[from] Error),
+    /// A generation of the group secret is not good.
+    #[error("the blob's group secrets: {0}")]
+    Secret(#[from] SecretError),
     /// A notice is not good.
     #[error("entry {entry} of the blob's notices: {error}")]
     Notice {
@@ -75,8 +79,9 @@ pub struct Blob {
     /// Where to find the public overlay.
     #[serde(deserialize_with = "read_bootstrap")]
     pub bootstrap: Vec<HostPort>,
-    /// What members share.
-    pub group_secret: GroupSecret,
+    /// What members share: at least one generation, newest first.
+    #[serde(deserialize_with = "read_secrets")]
+    pub group_secrets: Vec<SignedSecret>,
     /// How to get a certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolment: Option<Enrolment>,
@@ -102,7 +107,7 @@ impl Blob {
         network: Network,
         ca: Vec<Certificate>,
         bootstrap: Vec<HostPort>,
-        group_secret: GroupSecret,
+        group_secrets: Vec<SignedSecret>,
     ) -> Self {
         Self {
             version: Version,
@@ -110,7 +115,7 @@ impl Blob {
             ca,
             root: None,
             bootstrap,
-            group_secret,
+            group_secrets,
             enrolment: None,
             certificate: None,
             key: None,
@@ -121,7 +126,7 @@ impl Blob {
     /// Reads a blob and makes sure that it can be used.
     pub fn parse(text: &str) -> Result<Self, BlobError> {
         let blob: Self = yaml::from_str(text)?;
-        blob.trust()?;
+        blob.keyring(&blob.trust()?)?;
         Ok(blob)
     }
 
@@ -140,6 +145,15 @@ impl Blob {
         }
         Ok(trust)
     }
+
+    /// Takes in the generations of the group secret.
+    pub fn keyring(&self, trust: &Trust) -> Result<Keyring, BlobError> {
+        let mut keyring = Keyring::default();
+        for signed in &self.group_secrets {
+            keyring.take(signed.clone(), trust)?;
+        }
+        Ok(keyring)
+    }
 }
 
 impl fmt::Debug for Blob {
@@ -147,7 +161,7 @@ impl fmt::Debug for Blob {
         f.debug_struct("Blob")
             .field("network", &self.network)
             .field("bootstrap", &self.bootstrap)
-            .field("group_secret", &self.group_secret)
+            .field("group_secrets", &self.group_secrets)
             .field("notices", &self.notices.len())
             .finish_non_exhaustive()
     }
@@ -268,6 +282,12 @@ fn read_bootstrap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Host
     let all = Vec::<HostPort>::deserialize(deserializer)?;
     let fits = all.len() <= BOOTSTRAP_MAX;
     fits.then_some(all).ok_or_else(|| D::Error::custom("at most 64 bootstrap addresses"))
+}
+
+fn read_secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SignedSecret>, D::Error> {
+    let all = Vec::<SignedSecret>::deserialize(deserializer)?;
+    let fits = (1..=GENERATIONS_MAX).contains(&all.len());
+    fits.then_some(all).ok_or_else(|| D::Error::custom("group_secrets has 1 to 64 generations"))
 }
 
 fn read_pins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pin>, D::Error> {

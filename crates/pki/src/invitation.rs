@@ -91,7 +91,7 @@ fn read_group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
 mod tests {
     use super::*;
     use crate::enrolment::{Pin, Token};
-    use crate::testing::authority;
+    use crate::testing::{NOW, authority};
     use crate::{GroupSecret, Ipv4Subnet, Network};
 
     fn enrolment() -> Enrolment {
@@ -116,9 +116,10 @@ mod tests {
     #[test]
     fn both_forms_are_read_and_keep_where_to_ask() {
         let subnet: Ipv4Subnet = "10.42.0.0/16".parse().expect("a network");
-        let ca = vec![authority("team").certificate().clone()];
-        let network = Network::new("team", subnet);
-        let mut blob = Blob::new(network, ca, Vec::new(), GroupSecret::random(1));
+        let authority = authority("team");
+        let ca = vec![authority.certificate().clone()];
+        let secrets = vec![authority.sign_secret(GroupSecret::random(1), NOW)];
+        let mut blob = Blob::new(Network::new("team", subnet), ca, Vec::new(), secrets);
         blob.enrolment = Some(enrolment());
         let long = Handed::parse(&blob.to_yaml().expect("writes")).expect("own output");
         let invitation = Invitation::new("team", enrolment());

@@ -22,7 +22,7 @@
 //! | `trust`, `refusal` | who is let in, and why not |
 //! | `notice`, `ledger` | who is out |
 //! | `crl` | the same for outside tools |
-//! | `secret` | the group's shared secret |
+//! | `secret`, `keyring` | the group's shared secret, and its generations |
 //! | `blob`, `invitation`, `network`, `yaml` | what a user is handed to join |
 //! | `enrolment` | how a node asks a group service for its certificate |
 
@@ -37,6 +37,7 @@ mod id;
 mod invitation;
 mod issuer;
 mod key;
+mod keyring;
 mod ledger;
 mod name;
 mod network;
@@ -64,6 +65,7 @@ pub use extension::{EXTENSION_OID, ParseRolesError, Roles};
 pub use id::{IssuerId, NodeId, ParseIdError, Salt, Serial};
 pub use invitation::{Handed, Invitation};
 pub use key::{Algorithm, PrivateKey, SIGNATURE_LEN, verify};
+pub use keyring::{GENERATIONS_MAX, Keyring, SIGNED_SECRET_LEN, SecretError, SignedSecret};
 pub use ledger::{Ledger, LedgerError, LineError, NOTICES_MAX, Outcome};
 pub use name::{LABEL_LEN_MAX, NameError, USER_LEN_MAX, check_group, check_host, check_user};
 pub use network::{

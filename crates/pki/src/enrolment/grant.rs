@@ -7,14 +7,10 @@ use super::json::messages;
 use crate::blob::{BOOTSTRAP_MAX, HostPort};
 use crate::certificate::Certificate;
 use crate::error::Error;
+use crate::keyring::{GENERATIONS_MAX, Keyring, SecretError, SignedSecret};
 use crate::network::{self, Ipv4Subnet, Network};
-use crate::secret::GroupSecret;
 use crate::trust::{ISSUERS_MAX, StalePolicy, Trust};
 use crate::unix_time::UnixTime;
-
-/// Most generations of the group secret: revocations come in bursts, and members that were away
-/// for a while know older ones.
-pub const SECRETS_MAX: usize = 64;
 
 /// Everything that a node needs to be a member until `renew_at` and beyond.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,7 +31,7 @@ pub struct Grant {
     pub bootstrap: Vec<HostPort>,
     /// Generations of the group secret, the newest first.
     #[serde(deserialize_with = "read_secrets")]
-    pub secrets: Vec<GroupSecret>,
+    pub secrets: Vec<SignedSecret>,
     /// Revocations so far, in the text form of [`Ledger`](crate::Ledger::to_text).
     pub notices: String,
     /// What to do while the list of revocations is out of date.
@@ -57,9 +53,14 @@ impl Grant {
         Ok(trust)
     }
 
-    /// Returns the secret to use; older ones are only accepted.
-    pub fn newest_secret(&self) -> &GroupSecret {
-        self.secrets.first().expect("reading makes sure that there is one")
+    /// Takes in the generations of the group secret; the newest is to be used, older ones are only
+    /// accepted.
+    pub fn keyring(&self, trust: &Trust) -> Result<Keyring, SecretError> {
+        let mut keyring = Keyring::default();
+        for signed in &self.secrets {
+            keyring.take(signed.clone(), trust)?;
+        }
+        Ok(keyring)
     }
 }
 
@@ -84,10 +85,11 @@ fn read_bootstrap<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<HostPort>, D::E
     bounded(d, 0, BOOTSTRAP_MAX, "at most 64 bootstrap addresses")
 }
 
-fn read_secrets<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<GroupSecret>, D::Error> {
+fn read_secrets<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<SignedSecret>, D::Error> {
     const RULE: &str = "one to 64 group secrets, the newest first";
-    let secrets: Vec<GroupSecret> = bounded(d, 1, SECRETS_MAX, RULE)?;
-    let in_order = secrets.is_sorted_by(|newer, older| newer.generation > older.generation);
+    let secrets: Vec<SignedSecret> = bounded(d, 1, GENERATIONS_MAX, RULE)?;
+    let in_order =
+        secrets.is_sorted_by(|newer, older| newer.secret.generation > older.secret.generation);
     in_order.then_some(secrets).ok_or_else(|| D::Error::custom(RULE))
 }
 

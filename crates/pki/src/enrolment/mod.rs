@@ -32,7 +32,7 @@ mod url;
 mod user_code;
 
 pub use denial::{Code, Denial};
-pub use grant::{Grant, SECRETS_MAX};
+pub use grant::Grant;
 pub use json::{ANSWER_LEN_MAX, JsonError, Message, REQUEST_LEN_MAX};
 pub use message::{
     CertificateRequest, DeviceAnswer, DeviceRequest, DeviceTokenAnswer, DeviceTokenRequest,

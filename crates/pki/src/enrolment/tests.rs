@@ -3,8 +3,8 @@
 use super::*;
 use crate::testing::{DAY, NOW, authority, issue, trust};
 use crate::{
-    Algorithm, GroupSecret, Network, NodeId, PrivateKey, Request, Revoked, Salt, SignOptions,
-    StalePolicy,
+    Algorithm, GENERATIONS_MAX, GroupSecret, Network, NodeId, PrivateKey, Request, Revoked, Salt,
+    SignOptions, StalePolicy,
 };
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ fn granted() -> (PrivateKey, Request, Grant) {
         root: None,
         network: Network::new("team", "10.42.0.0/16".parse().expect("a network")),
         bootstrap: vec!["boot.example.org:7415".parse().expect("an address")],
-        secrets: vec![GroupSecret::random(2), GroupSecret::random(1)],
+        secrets: [2, 1].map(|n| authority.sign_secret(GroupSecret::random(n), NOW)).into(),
         notices: trust.ledger().to_text(),
         stale_policy: StalePolicy::Strict,
         renew_at: NOW + DAY,
@@ -172,7 +172,7 @@ fn unit_wb_10_a_grant_makes_a_member_of_the_one_that_asked() {
     assert_eq!((member.group.as_str(), member.node_id, member.user.as_str()), (group, id, "ana"));
     assert_eq!(member.spki, key.spki());
     assert_eq!(trust.ledger().number(), 1);
-    assert_eq!(read.newest_secret().generation, 2);
+    assert_eq!(read.secrets[0].secret.generation, 2);
     assert!(trust.judge(read.certificate.der(), NOW + DAY + DAY).is_err(), "strict policy is kept");
 }
 
@@ -232,7 +232,8 @@ fn bounds_hold_and_errors_quote_nothing() {
     let too_long = KeyRequest::from_json(&spaces.concat()).err();
     assert_eq!(too_long, Some(JsonError::TooLong { max: REQUEST_LEN_MAX }));
     let mut many = grant.clone();
-    many.secrets = (0..=SECRETS_MAX as u32).rev().map(GroupSecret::random).collect();
+    let signed = |n| authority("team").sign_secret(GroupSecret::random(n), NOW);
+    many.secrets = (1..=GENERATIONS_MAX as u32 + 1).rev().map(signed).collect();
     assert!(Grant::from_json(&many.to_json()).is_err(), "too many secrets");
     many.secrets.clear();
     assert!(Grant::from_json(&many.to_json()).is_err(), "no secret");

@@ -311,7 +311,8 @@ pub fn blobs() -> Vec<Vec<u8>> {
     let bootstrap = vec!["boot.example.org:7415".parse().expect("an address")];
     let network = pki::Network::new("team", subnet);
     let ca = vec![authority.certificate().clone()];
-    let bare = pki::Blob::new(network, ca, bootstrap, pki::GroupSecret::random(1));
+    let secrets = vec![authority.sign_secret(pki::GroupSecret::random(1), NOW)];
+    let bare = pki::Blob::new(network, ca, bootstrap, secrets);
     let mut full = bare.clone();
     let mut trust = full.trust().expect("is usable");
     let user = pki::Revoked::User("bo".into());
@@ -336,7 +337,7 @@ pub fn enrolments() -> Vec<Vec<u8>> {
         root: None,
         network: pki::Network::new("team", subnet),
         bootstrap: vec!["boot.example.org:7415".parse().expect("an address")],
-        secrets: vec![pki::GroupSecret::random(1)],
+        secrets: vec![authority.sign_secret(pki::GroupSecret::random(1), NOW)],
         notices: String::new(),
         stale_policy: pki::StalePolicy::Lenient,
         renew_at: NOW,
