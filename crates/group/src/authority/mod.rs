@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pki::{
     Certificate, CertificateAuthority, Crl, GroupSecret, Head, IssuerId, Ledger, LedgerError,
-    Member, Notice, PrivateKey, Request, Revoked, SignOptions, Trust, UnixTime,
+    Member, Notice, PrivateKey, Request, Revoked, SignOptions, SignedSecret, Trust, UnixTime,
 };
 
 use crate::model::{Issued, Permit, Refusal};
@@ -32,7 +32,7 @@ pub struct Revocation {
     /// The head that names it as the newest.
     pub head: Head,
     /// The generation of the group secret that begins with it.
-    pub secret: GroupSecret,
+    pub secret: SignedSecret,
 }
 
 /// The CA key of a group, with the chain of notices it has signed.
@@ -48,12 +48,13 @@ impl Authority {
         group: &str,
         now: UnixTime,
         head_life: Duration,
-    ) -> Result<(Self, Head, GroupSecret), AuthorityError> {
+    ) -> Result<(Self, Head, SignedSecret), AuthorityError> {
         let signer = CertificateAuthority::create(group, now)?;
         let trust = Trust::new(group, &[signer.certificate().clone()], None)?;
         let mut authority = Self { signer, trust };
         let head = authority.head(now, head_life)?;
-        Ok((authority, head, GroupSecret::random(1)))
+        let secret = authority.next_secret(now);
+        Ok((authority, head, secret))
     }
 
     /// Takes up a stored authority. `certificates` are all that members pin, the one of the key
@@ -145,8 +146,14 @@ impl Authority {
     ) -> Result<Revocation, AuthorityError> {
         let notice = self.signer.revoke(what, self.trust.ledger_mut(), now)?;
         let head = self.head(now, head_life)?;
-        let generation = u32::try_from(notice.number + 1).unwrap_or(u32::MAX);
-        Ok(Revocation { notice, head, secret: GroupSecret::random(generation) })
+        let secret = self.next_secret(now);
+        Ok(Revocation { notice, head, secret })
+    }
+
+    /// Draws and signs the generation of the group secret that the newest notice starts.
+    fn next_secret(&self, now: UnixTime) -> SignedSecret {
+        let generation = self.ledger().generation();
+        self.signer.sign_secret(GroupSecret::random(generation), now)
     }
 
     /// Signs the word that the newest notice is the newest; forgets those that are over.

@@ -62,7 +62,7 @@ fn neither_a_revoked_nor_a_foreign_certificate_nor_another_key_is_renewed() {
     let stolen = authority.judge_renewal(&certificate, &stranger, NOW);
     assert_eq!(stolen, Err(Refusal::CertificateUnknown));
     let revocation = authority.revoke(Revoked::Node(permit.node.id), NOW, HOUR).expect("signs");
-    assert_eq!((revocation.notice.number, revocation.secret.generation), (1, 2));
+    assert_eq!((revocation.notice.number, revocation.secret.secret.generation), (1, 2));
     assert_eq!(revocation.head.number, 1);
     let revoked = authority.judge_renewal(&certificate, &request, NOW + HOUR);
     assert_eq!(revoked, Err(Refusal::NodeRevoked));

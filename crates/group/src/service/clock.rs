@@ -61,7 +61,7 @@ impl Service {
         let settings = store::chain::settings(&mut tx, group).await?;
         let settings = settings.ok_or(StoreError::Corrupt("group"))?;
         let oldest = self.open_secrets(&mut tx, &settings, now).await?;
-        let oldest = oldest.last().map_or(0, |secret| secret.generation);
+        let oldest = oldest.last().map_or(0, |secret| secret.secret.generation);
         let dropped = store::chain::drop_secrets(&mut tx, id, oldest).await?;
         tx.commit().await?;
         self.0.authorities.put_back(id, authority);

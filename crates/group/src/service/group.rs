@@ -62,7 +62,7 @@ impl Service {
                 sealed_key: self.seal_key(&authority),
             },
             Event::SecretStarted {
-                generation: secret.generation,
+                generation: secret.secret.generation,
                 sealed: self.seal_secret(settings.id, &secret),
             },
             Event::MemberJoined { user, role: Role::Administrator },

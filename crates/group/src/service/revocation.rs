@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pki::enrolment::Token;
-use pki::{GroupSecret, Member, NodeId, Revoked, Roles, Salt, UnixTime};
+use pki::{Member, NodeId, Revoked, Roles, Salt, SignedSecret, UnixTime};
 
 use super::{Service, find};
 use crate::error::Result;
@@ -19,7 +19,7 @@ pub struct Announcement {
     /// The chain, in the text form of [`Ledger::to_text`](pki::Ledger::to_text).
     pub notices: String,
     /// Generations of the group secret, newest first.
-    pub secrets: Vec<GroupSecret>,
+    pub secrets: Vec<SignedSecret>,
     /// The nodes that are out by what was not passed on yet.
     pub victims: Vec<NodeId>,
 }

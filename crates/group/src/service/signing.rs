@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use pki::enrolment::Pin;
-use pki::{Certificate, GroupSecret, Head, NodeId, PrivateKey, Request, Revoked, UnixTime};
+use pki::{Certificate, Head, NodeId, PrivateKey, Request, Revoked, SignedSecret, UnixTime};
 
 use super::Service;
 use crate::authority::{Authority, AuthorityError};
@@ -90,8 +90,9 @@ impl Service {
     }
 
     /// Seals a generation of the group secret.
-    pub(super) fn seal_secret(&self, group: GroupId, secret: &GroupSecret) -> String {
-        self.0.master.seal(&secret_purpose(group, secret.generation), &secret.key)
+    pub(super) fn seal_secret(&self, group: GroupId, secret: &SignedSecret) -> String {
+        let purpose = secret_purpose(group, secret.secret.generation);
+        self.0.master.seal(&purpose, &secret.to_bytes())
     }
 
     /// Reads the generations of the group secret that members may still use, newest first: those
@@ -101,7 +102,7 @@ impl Service {
         db: &mut store::Connection,
         group: &store::chain::Settings,
         now: UnixTime,
-    ) -> Result<Vec<GroupSecret>> {
+    ) -> Result<Vec<SignedSecret>> {
         let oldest = now - group.policies.certificate_life();
         let mut succeeded = UnixTime::MAX;
         let mut secrets = Vec::new();
@@ -110,10 +111,9 @@ impl Service {
                 break;
             }
             succeeded = kept.since;
-            let generation = kept.generation;
-            let key = self.0.master.open(&secret_purpose(group.id, generation), &kept.sealed)?;
-            let key = key.as_slice().try_into().map_err(|_| StoreError::Corrupt("secret"))?;
-            secrets.push(GroupSecret { generation, key });
+            let purpose = secret_purpose(group.id, kept.generation);
+            let bytes = self.0.master.open(&purpose, &kept.sealed)?;
+            secrets.push(SignedSecret::from_bytes(&bytes).ok_or(StoreError::Corrupt("secret"))?);
         }
         Ok(secrets)
     }
@@ -129,7 +129,7 @@ impl Service {
         let named = What::from(&what);
         let signed = authority.revoke(what, now, self.config().head_life())?;
         let (notice, bytes) = (signed.notice.number, signed.notice.to_bytes());
-        let generation = signed.secret.generation;
+        let generation = signed.secret.secret.generation;
         let sealed = self.seal_secret(group, &signed.secret);
         let revoked = Event::Revoked { notice, what: named, reason, victims, bytes };
         let started = Event::SecretStarted { generation, sealed };

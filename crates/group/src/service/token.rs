@@ -36,7 +36,6 @@ impl Service {
         let person = person.ok_or(Refusal::NotMember)?;
         crate::model::may_have_blob(&person)?;
         let secrets = self.open_secrets(&mut db, &settings, now).await?;
-        let newest = secrets.into_iter().next().ok_or(StoreError::Corrupt("secret"))?;
         let stored = store::chain::authorities(&mut db, settings.id).await?;
         drop(db);
         let (id, token) = self.draw_token(caller, group, options, now).await?;
@@ -47,7 +46,7 @@ impl Service {
             BlobForm::Full => {
                 let ca = stored.into_iter().map(|authority| authority.certificate).collect();
                 let bootstrap = settings.policies.bootstrap.clone();
-                let mut blob = Blob::new(settings.network(), ca, bootstrap, newest);
+                let mut blob = Blob::new(settings.network(), ca, bootstrap, secrets);
                 blob.enrolment = Some(enrolment);
                 blob.to_yaml()?
             }
