@@ -110,7 +110,7 @@ async fn a_certificate_waits_for_the_approval() {
     let (_, csr) = named(service, &waiting, "team", NOW).await.expect("is named");
     let mut changes = service.changes();
     let answer = service.certify(&stranger(), &waiting, &csr, NOW).await.expect("may wait");
-    assert!(matches!(answer, CertificateAnswer::Pending));
+    assert!(matches!(answer, CertificateAnswer::Pending { .. }));
     service.judge(&by(ana), "team", request, true, String::new(), NOW).await.expect("may");
     changes.recv().await.expect("something has changed");
     let answer = service.certify(&stranger(), &waiting, &csr, NOW).await.expect("is a member");
@@ -136,10 +136,10 @@ async fn unit_wb_16_roles_change_and_a_removed_member_is_out_with_all_nodes() {
 
     let notice = service.remove(&by(bob), "team", ana, "left the firm".to_owned(), NOW + DAY).await;
     assert_eq!(notice.expect("may"), Some(1));
-    let (text, newest) = service.notices(&blob, 0).await.expect("of the group");
-    assert_eq!(newest, 1);
+    let found = service.notices(&blob, 0).await.expect("of the group");
+    assert_eq!(found.newest, 1);
     let mut trust = grant.trust().expect("fits");
-    trust.ledger_mut().take_text(&text).expect("signed by the authority");
+    trust.ledger_mut().take_text(&found.text).expect("signed by the authority");
     assert_eq!(trust.ledger().is_revoked(&member), Some(1));
     let refused = enrol(service, &blob, "team", NOW + DAY).await.map(drop);
     assert_eq!(code(refused), "membership_ended");
