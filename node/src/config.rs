@@ -136,7 +136,7 @@ impl Config {
     fn read(path: &Path) -> Result<Self, Failure> {
         let text = read_text(path)?;
         let mut config: Self = pki::yaml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            .map_err(|error| Failure::usage(format!("{}: {error}: correct it", path.display())))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for file in [&mut config.blob_file, &mut config.notices].into_iter().flatten() {
             *file = folder.join(&*file);
@@ -213,8 +213,14 @@ pub fn socket_path(socket: Option<&Path>, state_dir: &Path) -> PathBuf {
 
 /// Reads a text file that the user named.
 pub fn read_text(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))
+    std::fs::read_to_string(path).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "name a file that is there",
+            std::io::ErrorKind::PermissionDenied => "run as its owner, or let this user read it",
+            _ => "name another file",
+        };
+        Failure::usage(format!("cannot read {}: {error}: {hint}", path.display()))
+    })
 }
 
 /// Where metrics are served, if they are.

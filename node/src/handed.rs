@@ -67,7 +67,9 @@ impl Source {
                 (name.clone(), Zeroizing::new(text))
             }
         };
-        Handed::parse(&text).map_err(|error| Failure::identity(format!("{place}: {error}")))
+        Handed::parse(&text).map_err(|error| {
+            Failure::identity(format!("{place}: {error}: ask for the group's file again"))
+        })
     }
 }
 

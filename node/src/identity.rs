@@ -9,6 +9,7 @@ use pki::{Blob, Certificate, Keyring, LineError, Member, PrivateKey, Trust, Unix
 use proto::session::aead::Cipher;
 use proto::session::tls::TlsSuite;
 
+use crate::advice;
 use crate::ca::read_certificate;
 use crate::config::{Config, read_text};
 use crate::failure::Failure;
@@ -42,7 +43,7 @@ impl Identity {
         let certificate = choose(&key, given, blob, state)?;
         let member = trust
             .judge(certificate.der(), now)
-            .map_err(|refusal| Failure::identity(format!("own certificate: {refusal}")))?;
+            .map_err(|refusal| Failure::identity(advice::on_own(refusal, now)))?;
         state.set_certificate(&certificate)?;
         state.set_notices(&trust.ledger().to_text())?;
         let keyring = keyring(blob, &trust, state, now)?;

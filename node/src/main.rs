@@ -13,8 +13,9 @@
 //! | [`metrics`], [`log`], [`notify`] | what does an operator see |
 //! | [`enrol`] | how is a membership got and kept by way of a group service |
 //! | [`request`], [`ca`] | how is a group made with no server |
-//! | [`failure`] | what does a user read when it does not work |
+//! | [`advice`], [`failure`] | what does a user read when it does not work |
 
+mod advice;
 mod api;
 mod ca;
 mod cli;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use packetio::{Device, MemoryDevice, Offloads, Tun, TunOptions, Udp, UdpOptions};
+use packetio::{Device, MemoryDevice, Offloads, OpenError, Tun, TunOptions, Udp, UdpOptions};
 use pki::HostPort;
 use proto::Node;
 use proto::node::api::{Access, Config as NodeConfig, OverlayConfig};
@@ -205,7 +205,13 @@ fn open_tun(config: &Config) -> Result<Tun, Failure> {
     Tun::open(&options).map_err(|error| {
         // The chain of causes tells what the system said.
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        Failure::host(format!("{error}{}", cause.unwrap_or_default()))
+        let hint = match error {
+            OpenError::NameBusy(_) | OpenError::NameTooLong(_) | OpenError::NameInvalid(_) => {
+                " (--device NAME)"
+            }
+            _ => "",
+        };
+        Failure::host(format!("{error}{}{hint}", cause.unwrap_or_default()))
     })
 }
 

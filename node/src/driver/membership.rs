@@ -7,6 +7,7 @@ use pki::enrolment::Grant;
 use pki::{Certificate, Handed, SignedSecret, Trust};
 
 use super::Driver;
+use crate::advice;
 use crate::ca::read_certificate;
 use crate::config::read_text;
 use crate::enrol::keeper::Update;
@@ -49,7 +50,8 @@ impl Driver {
 
     /// Shows a renewed certificate of the same key and node from now on; sessions stay.
     pub(super) fn renew(&mut self, certificate: &Certificate) -> Result<(), Failure> {
-        let refused = |refusal| Failure::identity(format!("renewed certificate: {refusal}"));
+        let now = self.clock.now().unix;
+        let refused = |refusal| Failure::identity(advice::on_own(refusal, now));
         let member = certificate.unverified().map_err(refused)?;
         self.node.renew(certificate.der(), self.clock.now()).map_err(refused)?;
         tracing::info!(until = %member.not_after, serial = %member.serial, "certificate renewed");
@@ -88,8 +90,9 @@ impl Driver {
             tracing::warn!(%error, "notices not saved");
         }
         if let Some(notice) = ledger.is_revoked(&self.identity.member) {
-            let refusal = pki::Refusal::Revoked { notice };
-            self.work.stop = Some(Failure::identity(format!("own certificate: {refusal}")));
+            let now = self.clock.now().unix;
+            let advice = advice::on_own(pki::Refusal::Revoked { notice }, now);
+            self.work.stop = Some(Failure::identity(advice));
         }
     }
 

@@ -9,12 +9,14 @@
 //! | `mod` | what comes in next, and where does what comes out go |
 //! | `events` | what happened |
 //! | `membership` | what changes about certificate, secrets and revocations |
+//! | `repeats` | was that told before |
 //! | `answers`, `commands` | what is answered to clients, at once or later |
 
 mod answers;
 mod commands;
 mod events;
 mod membership;
+mod repeats;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -44,6 +46,8 @@ use crate::known::Known;
 use crate::lane::{LaneHandle, Punt, Traffic};
 use crate::state::StateDir;
 use commands::Commands;
+use events::Trouble;
+use repeats::Repeats;
 
 /// Punts handled before other inputs get their turn.
 const PUNTS_PER_TURN: usize = 64;
@@ -95,6 +99,9 @@ pub struct Work {
     drops: Drops,
     traffic: Traffic,
     control_send_drops: u64,
+    troubles: Repeats<Trouble>,
+    /// Where the last refusal was: that a dial there failed is no news.
+    refused_last: Option<Path>,
     /// Addresses that the node wants to have.
     addresses: Option<DeviceAddresses>,
     /// Whether the device does not have them yet.

@@ -172,7 +172,7 @@ fn unit_wb_10_a_grant_makes_a_member_of_the_one_that_asked() {
     assert_eq!((member.group.as_str(), member.node_id, member.user.as_str()), (group, id, "ana"));
     assert_eq!(member.spki, key.spki());
     assert_eq!(trust.ledger().number(), 1);
-    assert_eq!(read.newest_secret().generation, 2);
+    assert_eq!(read.secrets[0].secret.generation, 2);
     assert!(trust.judge(read.certificate.der(), NOW + DAY + DAY).is_err(), "strict policy is kept");
 }
 

@@ -150,6 +150,9 @@ pub enum Failure {
     /// Replicas answered, but too few agreed.
     #[error("too few replicas agreed")]
     NoMajority,
+    /// Replicas answered that the record has expired or lives too long.
+    #[error("the clocks of this host and of the nodes that keep the value differ by hours")]
+    ClocksDiffer,
 }
 
 /// Why an operation does not start.

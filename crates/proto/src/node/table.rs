@@ -194,6 +194,7 @@ impl Node {
             Outcome::Values { records, .. } => {
                 vpn::Answer::Found(records.iter().map(|record| self.found(record, now)).collect())
             }
+            Outcome::Failed(dht::Failure::ClocksDiffer) => vpn::Answer::ClocksDiffer,
             Outcome::Stored { .. } | Outcome::Released | Outcome::Failed(_) => {
                 vpn::Answer::Unavailable
             }
@@ -209,7 +210,11 @@ impl Node {
     }
 
     fn answer_vpn(&mut self, op: Op, answer: vpn::Answer, now: Now) {
-        if matches!(answer, vpn::Answer::Taken | vpn::Answer::Unavailable) {
+        let is_failed = matches!(
+            answer,
+            vpn::Answer::Taken | vpn::Answer::Unavailable | vpn::Answer::ClocksDiffer
+        );
+        if is_failed {
             self.operations.published.remove(&op);
         }
         self.with_vpn(|vpn| vpn.handle_answer(op, &answer, now.instant));
@@ -221,6 +226,9 @@ fn for_driver(outcome: Outcome, key: Key) -> Answer {
         Outcome::Stored { replicas } => Answer::Stored { key, replicas },
         Outcome::Values { records, complete } => Answer::Values { records, complete },
         Outcome::Absent => Answer::Values { records: Vec::new(), complete: true },
+        Outcome::Failed(failure @ dht::Failure::ClocksDiffer) => {
+            Answer::Failed(format!("{failure}: set the clock that is wrong"))
+        }
         Outcome::Failed(failure) => {
             Answer::Failed(format!("{failure}: has the node joined? try again"))
         }

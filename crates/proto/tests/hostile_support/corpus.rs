@@ -337,7 +337,7 @@ pub fn enrolments() -> Vec<Vec<u8>> {
         root: None,
         network: pki::Network::new("team", subnet),
         bootstrap: vec!["boot.example.org:7415".parse().expect("an address")],
-        secrets: vec![pki::GroupSecret::random(1)],
+        secrets: vec![authority.sign_secret(pki::GroupSecret::random(1), NOW)],
         notices: String::new(),
         stale_policy: pki::StalePolicy::Lenient,
         renew_at: NOW,
