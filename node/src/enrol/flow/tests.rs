@@ -150,7 +150,7 @@ fn unit_wb_12_an_expired_certificate_signs_its_renewal_for_thirty_days_and_then_
 }
 
 #[test]
-fn unit_wb_02_a_pending_request_is_told_once_and_asked_about_until_it_is_granted() {
+fn unit_wb_05_a_pending_request_is_told_once_and_asked_about_until_it_is_granted() {
     let mut world = world();
     assert!(matches!(world.question(), Question::Key(_)));
     let key = KeyAnswer::new("team", world.salt, world.key.spki());
