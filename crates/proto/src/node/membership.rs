@@ -6,13 +6,15 @@ use crate::session::gate::Gate;
 use crate::time::Now;
 use pki::{Keyring, LineError, Refusal, SecretError, SignedSecret, Trust};
 
-/// The overlay that only members are in.
-const MEMBERS: Instance = Instance(0);
-
 impl Node {
+    /// The overlay that only members are in.
+    fn members(&self) -> Option<Instance> {
+        self.instances().find(|&instance| self.links.suite(instance).trust().is_some())
+    }
+
     /// The authorities and revocations of the group; none without certificates.
     pub fn trust(&self) -> Option<&Trust> {
-        self.links.suite(MEMBERS).trust()
+        self.links.suite(self.members()?).trust()
     }
 
     /// The generations of the group secret that are taken.
@@ -23,7 +25,8 @@ impl Node {
     /// Shows a renewed certificate of the same key and node from now on. Sessions stay: each gets the new one
     /// with its next keys, within an hour or so.
     pub fn renew(&mut self, certificate: &[u8], now: Now) -> Result<(), Refusal> {
-        self.links.suite_mut(MEMBERS).renew(certificate, now.unix)
+        let members = self.members().ok_or(Refusal::NoCertificate)?;
+        self.links.suite_mut(members).renew(certificate, now.unix)
     }
 
     /// Takes generations of the group secret: the newest is used from now on, all are accepted. Returns how
@@ -33,7 +36,8 @@ impl Node {
         secrets: impl IntoIterator<Item = SignedSecret>,
         now: Now,
     ) -> Result<usize, SecretError> {
-        let Some(trust) = self.links.suite(MEMBERS).trust() else { return Ok(0) };
+        let Some(members) = self.members() else { return Ok(0) };
+        let Some(trust) = self.links.suite(members).trust() else { return Ok(0) };
         let mut news = 0;
         let mut taken = Ok(());
         for secret in secrets {
@@ -48,7 +52,7 @@ impl Node {
         if news > 0 {
             self.keyring.prune(now.unix);
             let gates = self.keyring.secrets().map(Gate::group).collect();
-            self.links.set_gates(MEMBERS, gates);
+            self.links.set_gates(members, gates);
         }
         taken.map(|()| news)
     }
@@ -56,7 +60,8 @@ impl Node {
     /// Takes revocation notices in text form, one a line, and ends the sessions that they concern. Returns
     /// how many were news; an overlay without certificates takes none.
     pub fn take_notices(&mut self, text: &str, now: Now) -> Result<usize, LineError> {
-        let Some(trust) = self.links.suite_mut(MEMBERS).trust_mut() else { return Ok(0) };
+        let Some(members) = self.members() else { return Ok(0) };
+        let Some(trust) = self.links.suite_mut(members).trust_mut() else { return Ok(0) };
         let news = trust.ledger_mut().take_text(text);
         self.with_links(now, |links, cx| links.rejudge(cx));
         self.settle(now);
