@@ -13,7 +13,7 @@ use crate::http::{Answer, Ask, Site, json};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Warren group service", description = "Accounts, approval, certificates, revocation."),
-    modifiers(&Credentials),
+    modifiers(&Credentials, &Names),
     paths(
         show,
         account::sign_up,
@@ -72,6 +72,29 @@ impl Modify for Credentials {
         let either = ["session", "token"];
         let either = either.map(|name| SecurityRequirement::new(name, [] as [&str; 0]));
         document.security = Some(either.into());
+    }
+}
+
+/// Gives each operation a name of its own: its method and the words of its path.
+struct Names;
+
+impl Modify for Names {
+    fn modify(&self, document: &mut Document) {
+        for (path, item) in &mut document.paths.paths {
+            let operations = [
+                ("get", &mut item.get),
+                ("post", &mut item.post),
+                ("patch", &mut item.patch),
+                ("delete", &mut item.delete),
+            ];
+            let words = path.trim_start_matches("/api/v1/").replace(['/', '.'], "_");
+            let words = words.replace(['{', '}'], "");
+            for (method, operation) in operations {
+                if let Some(operation) = operation {
+                    operation.operation_id = Some(format!("{method}_{words}"));
+                }
+            }
+        }
     }
 }
 

@@ -104,7 +104,8 @@ pub struct Held<'a> {
     holding: &'a Holding,
     deadline: Instant,
     place: Option<OwnedSemaphorePermit>,
-    news: Option<watch::Receiver<Counts>>,
+    /// What is heard, and how much had happened when the question was last asked.
+    news: Option<(watch::Receiver<Counts>, Counts)>,
 }
 
 impl Held<'_> {
@@ -116,11 +117,12 @@ impl Held<'_> {
         if self.place.is_none() {
             return false;
         }
-        let Some(news) = &mut self.news else {
-            self.news = Some(self.holding.listen(group));
+        let Some((news, before)) = &mut self.news else {
+            let news = self.holding.listen(group);
+            let before = *news.borrow();
+            self.news = Some((news, before));
             return true;
         };
-        let before = *news.borrow_and_update();
         let left = self.deadline.saturating_duration_since(Instant::now());
         let looks = self.holding.replicated && LOOK_EVERY < left;
         let wait = if looks { LOOK_EVERY } else { left };
@@ -128,11 +130,13 @@ impl Held<'_> {
             Matter::Anything => now.changes != before.changes,
             Matter::Notices => now.notices != before.notices,
         });
-        tokio::select! {
+        let again = tokio::select! {
             heard = heard => heard.is_ok(),
             () = tokio::time::sleep(wait) => looks,
             () = self.holding.draining.begun() => false,
-        }
+        };
+        *before = *news.borrow();
+        again
     }
 }
 

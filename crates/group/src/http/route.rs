@@ -225,3 +225,74 @@ pub fn served(site: Arc<Site>, faces: Vec<(&'static str, Routes)>) -> BoxedFilte
         .unify()
         .boxed()
 }
+
+#[cfg(test)]
+mod tests {
+    use warp::http::StatusCode;
+
+    use super::*;
+
+    async fn nothing(_: Arc<Site>, _: Arc<Ask>) -> Answer {
+        Ok(Response::default())
+    }
+
+    fn find(method: Method, path: &str) -> Result<Vec<(&'static str, String)>, Problem> {
+        let one = Route::get("/groups/{group}", Access::Person, nothing);
+        let other = Route::post("/groups/{group}/leave", Access::Person, nothing);
+        let routes = Routes::new(vec![one, other], |_, _, problem| problem.to_json());
+        let place = (path.to_owned(), String::new());
+        let peer = [127, 0, 0, 1].into();
+        let ask = Ask::new(method, place, HeaderMap::new(), Bytes::new(), peer);
+        routes.find(&ask).map(|(_, params)| params)
+    }
+
+    #[test]
+    fn a_path_finds_its_route_and_what_it_names() {
+        let named = |group: &str| Ok(vec![("group", group.to_owned())]);
+        assert_eq!(find(Method::GET, "/groups/team"), named("team"));
+        assert_eq!(find(Method::HEAD, "/groups/team"), named("team"));
+        assert_eq!(find(Method::POST, "/groups/team/leave"), named("team"));
+        for path in ["/groups/", "/groups", "/groups/team/", "/groups/team/stay", "/"] {
+            let status = find(Method::GET, path).expect_err(path).status;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        }
+        let problem = find(Method::DELETE, "/groups/team").expect_err("is not known there");
+        assert_eq!((problem.status.as_u16(), problem.allow.as_deref()), (405, Some("GET")));
+    }
+
+    #[test]
+    fn unit_wb_01_who_may_call_a_route_is_said_by_its_table() {
+        let ask = |method: Method, who: Who| {
+            let place = ("/".to_owned(), String::new());
+            let peer = [127, 0, 0, 1].into();
+            let mut ask = Ask::new(method, place, HeaderMap::new(), Bytes::new(), peer);
+            ask.who = who;
+            ask
+        };
+        let user: crate::view::UserView = crate::view::UserView {
+            id: 1.into(),
+            name: "ana".to_owned(),
+            email: None,
+            site_admin: false,
+            enabled: true,
+            has_password: true,
+            created: pki::UnixTime(0),
+        };
+        let session = crate::session::Session { user };
+        let code = |access, ask: &Ask| admit(access, ask).err().map(|problem| problem.code);
+        let (get, post) = (Method::GET, Method::POST);
+        for access in [Access::Person, Access::Browser] {
+            let stranger = ask(get.clone(), Who::Stranger);
+            assert_eq!(code(access, &stranger), Some("not_logged_in"));
+            let browser = ask(post.clone(), Who::Browser(session.clone()));
+            assert_eq!(code(access, &browser), Some("csrf_wrong"));
+            assert_eq!(code(access, &ask(get.clone(), Who::Browser(session.clone()))), None);
+        }
+        let program = ask(post.clone(), Who::Program(session));
+        assert_eq!(code(Access::Person, &program), None);
+        assert_eq!(code(Access::Browser, &program), Some("session_needed"));
+        assert_eq!(code(Access::OwnPages, &ask(post.clone(), Who::Stranger)), Some("csrf_wrong"));
+        assert_eq!(code(Access::OwnPages, &ask(get, Who::Stranger)), None);
+        assert_eq!(code(Access::Anyone, &ask(post, Who::Stranger)), None);
+    }
+}
