@@ -35,6 +35,25 @@ pub struct Tls {
     pub public: bool,
 }
 
+/// An OpenID provider by which people may log in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// Its address, as it calls itself.
+    pub issuer: String,
+    /// What it calls this service.
+    pub client_id: String,
+    /// File with the secret that it has given to this service, if it has.
+    #[serde(default)]
+    pub client_secret_file: Option<PathBuf>,
+    /// What the button says.
+    #[serde(default = "default_oidc_name")]
+    pub name: String,
+    /// File with the roots that its certificate is verified by, as PEM; those of this host otherwise.
+    #[serde(default)]
+    pub roots: Option<PathBuf>,
+}
+
 /// All settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +72,9 @@ pub struct Config {
     /// Keys that blobs pin besides the one in use: of other replicas, or one to come; at most 3.
     #[serde(default)]
     pub also_pinned: Vec<Pin>,
+    /// An OpenID provider beside local accounts.
+    #[serde(default)]
+    pub oidc: Option<Oidc>,
     /// Where database, master key and certificate are, unless these say otherwise.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
@@ -95,6 +117,7 @@ impl Config {
             operations: default_operations(),
             tls: None,
             also_pinned: Vec::new(),
+            oidc: None,
             state_dir: state_dir.into(),
             database: None,
             master_key: None,
@@ -122,6 +145,9 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
+        if self.oidc.as_ref().is_some_and(|oidc| !oidc.issuer.starts_with("https://")) {
+            bail!("the issuer of oidc must be an https address");
+        }
         if self.also_pinned.len() >= PINS_MAX {
             bail!("also_pinned has at most {} keys", PINS_MAX - 1);
         }
@@ -137,6 +163,10 @@ impl Config {
 
 fn default_listen() -> SocketAddr {
     (Ipv6Addr::UNSPECIFIED, 8443).into()
+}
+
+fn default_oidc_name() -> String {
+    "OpenID".to_owned()
 }
 
 fn default_operations() -> SocketAddr {

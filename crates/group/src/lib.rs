@@ -19,6 +19,7 @@
 //! | `serve` | how do requests come in |
 //! | `http` | which route is a request for, and who asks |
 //! | `session` | who is logged in, and who tries to |
+//! | `oidc` | how does an OpenID provider vouch for somebody |
 //! | `api` | what do people's programs ask |
 //! | `enrol` | what do nodes ask |
 //! | `run` | how do these come together |
@@ -33,6 +34,7 @@ pub mod enrol;
 pub mod error;
 pub mod http;
 pub mod model;
+pub mod oidc;
 pub mod password;
 pub mod run;
 pub mod seal;

@@ -62,7 +62,7 @@ impl Ask {
         body: Bytes,
         peer: IpAddr,
     ) -> Self {
-        let shown = cookie_of(&headers);
+        let shown = cookie_of(&headers, COOKIE);
         let cookie_is_new = shown.is_none();
         let cookie = shown.unwrap_or_else(Key::random);
         let (who, params) = (Who::Stranger, Vec::new());
@@ -103,6 +103,11 @@ impl Ask {
     /// Returns the cookie's key; a new one if the browser has none.
     pub fn cookie(&self) -> &Key {
         &self.cookie
+    }
+
+    /// Returns the key in another cookie of ours.
+    pub fn cookie_named(&self, name: &str) -> Option<Key> {
+        cookie_of(&self.headers, name)
     }
 
     /// Returns the session, if somebody is logged in.
@@ -255,12 +260,10 @@ pub fn set_cookie(response: &mut Response, key: &Key) {
     }
 }
 
-fn cookie_of(headers: &HeaderMap) -> Option<Key> {
+fn cookie_of(headers: &HeaderMap, name: &str) -> Option<Key> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs
-        .find(|(name, _)| name.trim() == COOKIE)
-        .and_then(|(_, text)| Key::from_cookie(text.trim()))
+    pairs.find(|(key, _)| key.trim() == name).and_then(|(_, text)| Key::from_cookie(text.trim()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::route::Access;
 use crate::enrol::{Devices, Holding, Lists, Nonces};
 use crate::model::{Caller, Named};
+use crate::oidc::Oidc;
 use crate::serve::{Draining, Health, Traffic};
 use crate::service::{NewUser, Service};
 use crate::session::{Key, Limits, Sessions};
@@ -46,13 +47,22 @@ pub struct Site {
     pub lists: Lists,
     /// Devices that wait for their users.
     pub devices: Devices,
+    /// The provider beside local accounts.
+    pub oidc: Option<Oidc>,
 }
 
 impl Site {
     /// Puts it together.
-    pub fn new(service: Service, draining: Draining, traffic: Arc<Traffic>) -> Self {
+    pub fn new(
+        service: Service,
+        draining: Draining,
+        traffic: Arc<Traffic>,
+    ) -> anyhow::Result<Self> {
         let replicated = service.store().kind() == Kind::Postgres;
-        Self {
+        let config = service.config();
+        let oidc = config.oidc.as_ref().map(|oidc| Oidc::new(oidc, &config.url)).transpose()?;
+        Ok(Self {
+            oidc,
             sessions: Sessions::new(service.clone()),
             limits: Limits::new(),
             holding: Holding::new(draining.clone(), Arc::clone(&traffic), replicated),
@@ -62,7 +72,7 @@ impl Site {
             service,
             draining,
             traffic,
-        }
+        })
     }
 
     /// Finds out who asks, and whether too often.

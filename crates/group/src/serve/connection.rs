@@ -74,9 +74,9 @@ where
     if let Err(error) = limit_sending(&stream) {
         tracing::debug!(%peer, %error, "cannot limit sending");
     }
-    match timeout(HANDSHAKE_PATIENCE, open(stream, &shared.tls)).await {
+    match timeout(HANDSHAKE_PATIENCE, open(stream, &shared)).await {
         Ok(Ok(Some(stream))) => speak(stream, peer, &shared).await,
-        Ok(Ok(None)) => shared.traffic.plain.inc(),
+        Ok(Ok(None)) => {}
         Ok(Err(error)) => {
             shared.traffic.handshakes_failed.inc();
             tracing::debug!(%peer, %error, "no TLS connection");
@@ -88,12 +88,13 @@ where
 type Tls = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// Takes up TLS; who speaks something else is told so.
-async fn open(mut stream: TcpStream, tls: &TlsAcceptor) -> io::Result<Option<Tls>> {
+async fn open<S>(mut stream: TcpStream, shared: &Shared<S>) -> io::Result<Option<Tls>> {
     let mut first = [0];
     let is_tls = stream.peek(&mut first).await? == 1 && first[0] == TLS_HANDSHAKE;
     if is_tls {
-        return tls.accept(stream).await.map(Some);
+        return shared.tls.accept(stream).await.map(Some);
     }
+    shared.traffic.plain.inc();
     stream.write_all(PLAIN_REFUSAL).await?;
     stream.shutdown().await?;
     // What was sent is read and thrown away: closing with unread bytes would take the refusal back.
