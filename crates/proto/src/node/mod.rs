@@ -21,6 +21,7 @@ use crate::NodeId;
 use crate::dht::{self, Dht};
 use crate::lane::{Drops, Report};
 use crate::link::{self, Links};
+use crate::news::{self, News};
 use crate::overlay::{self, Instance, Overlay};
 use crate::path::Path;
 use crate::rng::Rng;
@@ -31,6 +32,7 @@ use api::{Access, Config, ConfigError, Event, Output};
 use command::Questions;
 use endpoints::Endpoints;
 use pki::Keyring;
+pub use membership::AnnounceError;
 pub use status::{Counters, Footprint, PeerStatus, Status};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -47,8 +49,7 @@ pub struct Node {
     operations: Operations,
     endpoints: Endpoints,
     questions: Questions,
-    /// Generations of the group secret that the members' overlay takes.
-    keyring: Keyring,
+    news: News,
     vpn: Option<Vpn>,
     effects: Effects,
     outputs: VecDeque<Output>,
@@ -60,6 +61,7 @@ struct Effects {
     links: VecDeque<link::Effect>,
     overlays: VecDeque<(Instance, overlay::Effect)>,
     dhts: VecDeque<(Instance, dht::Effect)>,
+    news: VecDeque<news::Effect>,
 }
 
 impl Node {
@@ -101,7 +103,7 @@ impl Node {
             operations: Operations::default(),
             endpoints: Endpoints::default(),
             questions: Questions::default(),
-            keyring,
+            news: News::new(keyring),
             vpn,
             effects: Effects::default(),
             outputs: VecDeque::new(),
@@ -174,6 +176,7 @@ impl Node {
             self.with_dht(instance, now, |dht, cx| dht.handle_timeout(cx));
         }
         self.run_questions(now);
+        self.with_news(now, |news, cx| news.handle_timeout(cx));
         self.with_vpn(|vpn| vpn.handle_timeout(now.instant));
         self.settle(now);
     }
@@ -219,6 +222,7 @@ impl Node {
             .filter_map(Overlay::deadline)
             .chain(self.dhts.iter().filter_map(Dht::deadline))
             .chain(self.links.deadline())
+            .chain(self.news.deadline())
             .chain(self.questions.deadline())
             .chain(self.vpn.as_ref().and_then(Vpn::deadline))
             .min()
@@ -243,6 +247,17 @@ impl Node {
             &mut overlay::Context { now, rng: &mut self.rng, effects: &mut effects },
         );
         self.effects.overlays.extend(effects.into_iter().map(|effect| (instance, effect)));
+    }
+
+    /// Does something with the news of the authority; nothing in an overlay without certificates.
+    fn with_news(&mut self, now: Now, f: impl FnOnce(&mut News, &mut news::Context<'_>)) {
+        let mut effects = Vec::new();
+        let suite = self.links.suite_mut(membership::MEMBERS);
+        if suite.trust().is_some() {
+            let rng = &mut self.rng;
+            f(&mut self.news, &mut news::Context { now, rng, suite, effects: &mut effects });
+        }
+        self.effects.news.extend(effects);
     }
 
     fn with_vpn(&mut self, f: impl FnOnce(&mut Vpn)) {

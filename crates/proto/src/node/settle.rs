@@ -3,6 +3,7 @@
 use super::Node;
 use super::api::{Answer, Event, LaneInput, Output, Ticket};
 use super::endpoints::is_dialable;
+use super::membership::MEMBERS;
 use crate::NodeId;
 use crate::link;
 use crate::overlay::{self, Instance};
@@ -25,6 +26,8 @@ impl Node {
                 self.on_overlay(instance, effect, now);
             } else if let Some((instance, effect)) = self.effects.dhts.pop_front() {
                 self.on_dht(instance, effect, now);
+            } else if let Some(effect) = self.effects.news.pop_front() {
+                self.on_news(effect, now);
             } else if let Some(effect) = self.vpn.as_mut().and_then(Vpn::poll) {
                 self.on_vpn(effect, now);
             } else {
@@ -57,6 +60,9 @@ impl Node {
                 self.with_overlay(instance, now, |overlay, cx| {
                     overlay.handle_unlinked(peer, reason, cx);
                 });
+                if instance == MEMBERS {
+                    self.with_news(now, |news, cx| news.handle_down(peer, cx));
+                }
                 self.event(Event::LinkDown { instance, peer, reason: describe(reason) });
             }
             Effect::Moved { instance, peer, path } => {
@@ -102,6 +108,10 @@ impl Node {
                 overlay.handle_linked(peer, endpoint, cx);
             });
         }
+        if instance == MEMBERS {
+            let (notices, first) = (welcome.map_or(0, |w| w.notices), self.id() < peer);
+            self.with_news(now, |news, cx| news.handle_up(peer, notices, first, cx));
+        }
         let announced = welcome.and_then(|welcome| welcome.ipv4);
         let facts = vpn::Peer { id: peer, pinned };
         self.with_vpn(|vpn| vpn.handle_session_up(slot, &facts, announced, now.instant));
@@ -121,6 +131,7 @@ impl Node {
             Ok(Control::Address(ipv4)) => {
                 self.with_vpn(|vpn| vpn.handle_announced(peer, ipv4, now.instant));
             }
+            Ok(message) if instance == MEMBERS => self.on_news_message(peer, message, now),
             _ => {}
         }
     }

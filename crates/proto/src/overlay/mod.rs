@@ -17,12 +17,14 @@
 //! | `connect` | how is a link asked for |
 //! | `links` | what is a link for, and when is it let go |
 //! | `known` | who was linked once and is dialled again |
+//! | `spread` | how does a message reach everybody |
 //! | `crawl` | is the whole ring consistent |
 
 mod connect;
 pub mod crawl;
 pub mod known;
 mod links;
+mod spread;
 pub mod near;
 pub mod route;
 pub mod shortcut;
