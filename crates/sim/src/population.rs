@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use pki::{Keyring, Trust};
 use proto::NodeId;
 use proto::node::api::{Access, Config, OverlayConfig};
 use proto::overlay::shortcut::{Fingers, Harmonic, ShortcutPolicy};
@@ -13,7 +14,6 @@ use proto::vpn;
 use proto::vpn::address::Subnet;
 use proto::vpn::lease::AddressPolicy;
 use proto::vpn::verdict::Mode;
-use pki::{Keyring, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::world::{HostId, World};

@@ -129,11 +129,8 @@ fn still_linked(seed: u64, open: Open, victim_is_neighbour: bool) -> usize {
     let (mut world, hosts) = settled(&group.population(50), seed);
     let announcer = hosts[7];
     let right = world.node(announcer).and_then(|node| node.status().right).expect("has joined");
-    let victim = if victim_is_neighbour {
-        world.host_of(right).expect("is a host")
-    } else {
-        hosts[30]
-    };
+    let victim =
+        if victim_is_neighbour { world.host_of(right).expect("is a host") } else { hosts[30] };
     let id = world.id(victim).expect("runs");
     assert!(!linked_with(&world, id).is_empty());
     // The victim hands nothing on, and what is told to it is lost, so that it goes on as if nothing were.
@@ -196,14 +193,14 @@ fn sim_rv_05_whom_a_notice_puts_out_does_not_get_the_next_secret_and_who_lags_do
     world.crash(late);
     world.run_for(60 * SECOND);
     let id = world.id(victim).expect("runs");
-    for what in [Revoked::Node(id), Revoked::User("somebody".into()), Revoked::User("else".into())] {
+    for what in [Revoked::Node(id), Revoked::User("somebody".into()), Revoked::User("else".into())]
+    {
         let news = group.revoke(what, world.now().unix);
         announce(&mut world, hosts[2], news);
         world.run_for(3 * SECOND);
     }
-    let generation = |world: &World, host| {
-        world.node(host).map_or(0, |node| node.keyring().generation())
-    };
+    let generation =
+        |world: &World, host| world.node(host).map_or(0, |node| node.keyring().generation());
     let members: Vec<HostId> =
         hosts.iter().copied().filter(|&host| host != victim && host != late).collect();
     assert!(members.iter().all(|&host| generation(&world, host) == 4));

@@ -106,7 +106,8 @@ impl Node {
         payloads.reverse();
         payloads.extend(ledger.head().map(Head::to_bytes));
         let (until, hops) = (self.id(), 0);
-        let spread = payloads.into_iter().map(|payload| news::Effect::Spread { payload, until, hops });
+        let spread =
+            payloads.into_iter().map(|payload| news::Effect::Spread { payload, until, hops });
         self.effects.news.extend(spread);
         self.settle(now);
         Ok(())

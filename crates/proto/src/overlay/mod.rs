@@ -24,10 +24,10 @@ mod connect;
 pub mod crawl;
 pub mod known;
 mod links;
-mod spread;
 pub mod near;
 pub mod route;
 pub mod shortcut;
+mod spread;
 
 use crate::NodeId;
 use crate::ring::Side;
