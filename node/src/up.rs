@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use packetio::{Device, MemoryDevice, Offloads, OpenError, Tun, TunOptions, Udp, UdpOptions};
 use pki::HostPort;
 use proto::Node;
-use proto::node::api::{Access, Config as NodeConfig, OverlayConfig};
+use proto::node::api::{Access, Config as NodeConfig, OverlayConfig, VpnConfig};
+use proto::overlay::Instance;
 use proto::overlay::shortcut::Harmonic;
 use proto::vpn;
 use proto::vpn::address::{Subnet, ipv6_of};
@@ -138,6 +139,7 @@ fn make_node(
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed)
         .map_err(|_| Failure::host("the system has no randomness to give"))?;
+    let vpn = vpn.map(|network| VpnConfig { over: Instance(0), network });
     let parts = NodeConfig { overlays: vec![overlay], vpn };
     Node::new(parts, seed, clock.now()).map_err(Failure::usage)
 }

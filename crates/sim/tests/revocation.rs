@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{SETTLE_MAX, settled, wait_for_ring};
+use common::{INSTANCE, SETTLE_MAX, settled, wait_for_ring};
 use pki::{CertificateAuthority, GroupSecret, Keyring, Revoked, SignedSecret, Trust, UnixTime};
 use proto::NodeId;
 use proto::link::sent::Cause;
@@ -78,7 +78,7 @@ fn notices(world: &World, host: HostId) -> u64 {
 
 fn broadcasts(world: &World) -> u64 {
     let of = |node: &proto::Node| {
-        let sent = node.counters().links.sent;
+        let sent = node.counters(INSTANCE).links.sent;
         sent.iter().find(|(cause, _)| *cause == Cause::Broadcast).map_or(0, |(_, v)| v.datagrams)
     };
     world.live().map(|(_, node)| of(node)).sum()
@@ -128,7 +128,8 @@ fn still_linked(seed: u64, open: Open, victim_is_neighbour: bool) -> usize {
     let mut group = Group::new();
     let (mut world, hosts) = settled(&group.population(50), seed);
     let announcer = hosts[7];
-    let right = world.node(announcer).and_then(|node| node.status().right).expect("has joined");
+    let right =
+        world.node(announcer).and_then(|node| node.status(INSTANCE).right).expect("has joined");
     let victim =
         if victim_is_neighbour { world.host_of(right).expect("is a host") } else { hosts[30] };
     let id = world.id(victim).expect("runs");

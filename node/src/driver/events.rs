@@ -36,7 +36,7 @@ impl Driver {
                 }
             }
             Event::LinkDown { peer, reason, .. } => tracing::info!(%peer, reason, "link down"),
-            Event::Refused { path, why, by_us } => self.note_refusal(path, why, by_us),
+            Event::Refused { path, why, by_us, .. } => self.note_refusal(path, why, by_us),
             Event::NoAnswer { endpoint }
                 if self.work.refused_last.take() == Some(Path::Direct(endpoint)) => {}
             Event::NoAnswer { endpoint } => {
@@ -46,7 +46,7 @@ impl Driver {
             }
             Event::Vpn(event) => self.note_vpn(event),
             Event::News(event) => self.note_news(event),
-            Event::IdInUse => {
+            Event::IdInUse { .. } => {
                 self.work.stop = Some(Failure::identity(
                     "another running node has this node's key: give each node a state directory \
                      and a certificate of its own",

@@ -28,6 +28,7 @@ use packetio::Udp;
 use proto::Node;
 use proto::lane::Drops;
 use proto::node::api::Output;
+use proto::overlay::Instance;
 use proto::path::Path;
 use proto::time::Instant;
 use proto::vpn::DeviceAddresses;
@@ -48,6 +49,8 @@ use commands::Commands;
 use events::Trouble;
 use repeats::Repeats;
 
+/// The overlay of the group.
+const GROUP: Instance = Instance(0);
 /// Punts handled before other inputs get their turn.
 const PUNTS_PER_TURN: usize = 64;
 /// How long an ephemeral member stays to give its address back: some round trips.

@@ -25,10 +25,18 @@ pub struct Ticket(pub u64);
 
 /// Everything a node is made from.
 pub struct Config {
-    /// The overlays it takes part in; one today, a public one below a private one later.
+    /// The overlays it takes part in, at least one, all over one socket. An [`Instance`] is a place in this list.
     pub overlays: Vec<OverlayConfig>,
-    /// The virtual network over the first overlay; a bootstrap node has none.
-    pub vpn: Option<vpn::Config>,
+    /// The virtual network; a bootstrap node has none.
+    pub vpn: Option<VpnConfig>,
+}
+
+/// A virtual network and the overlay that carries it. No other overlay hears of it.
+pub struct VpnConfig {
+    /// The overlay, whose members are those of the network.
+    pub over: Instance,
+    /// The network.
+    pub network: vpn::Config,
 }
 
 /// One overlay of a node.
@@ -59,6 +67,9 @@ pub enum Access {
 /// Why a configuration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
+    /// A node without an overlay would be nobody, and a network needs one of the node's own.
+    #[error("a node needs an overlay, and a virtual network one of them")]
+    NoOverlay,
     /// A group overlay without a secret would answer nobody.
     #[error("a group overlay needs a group secret")]
     NoSecret,
@@ -171,6 +182,8 @@ pub enum Event {
     },
     /// A peer was refused, by us or by it.
     Refused {
+        /// In which overlay.
+        instance: Instance,
         /// By which path it came.
         path: Path,
         /// The reason, which says what to do.
@@ -183,8 +196,12 @@ pub enum Event {
         /// The endpoint.
         endpoint: SocketAddr,
     },
-    /// Another live node holds our ID: this node must stop.
-    IdInUse,
+    /// A peer says that another live node holds our ID. A member must stop then; in a public overlay anybody can
+    /// say so.
+    IdInUse {
+        /// In which overlay.
+        instance: Instance,
+    },
     /// News of the group's authority; the driver keeps [`crate::Node::trust`] and [`crate::Node::keyring`].
     News(news::Event),
     /// Something in the virtual network.

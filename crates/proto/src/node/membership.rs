@@ -12,9 +12,6 @@ use crate::time::Now;
 use crate::wire::control::Control;
 use pki::{Head, Keyring, LineError, Notice, Refusal, SecretError, SignedSecret, Trust};
 
-/// The overlay that only members are in.
-pub(super) const MEMBERS: Instance = Instance(0);
-
 /// Notices that one announcement broadcasts at most, the newest; earlier ones are fetched over the links.
 const ANNOUNCED_MAX: usize = 16;
 
@@ -33,9 +30,14 @@ pub enum AnnounceError {
 }
 
 impl Node {
+    /// The overlay that only members are in.
+    pub(super) fn members(&self) -> Option<Instance> {
+        self.instances().find(|&instance| self.links.suite(instance).trust().is_some())
+    }
+
     /// The authorities and revocations of the group; none without certificates.
     pub fn trust(&self) -> Option<&Trust> {
-        self.links.suite(MEMBERS).trust()
+        self.links.suite(self.members()?).trust()
     }
 
     /// The generations of the group secret that are taken.
@@ -46,7 +48,8 @@ impl Node {
     /// Shows a renewed certificate of the same key and node from now on. Sessions stay: each gets the new one
     /// with its next keys, within an hour or so.
     pub fn renew(&mut self, certificate: &[u8], now: Now) -> Result<(), Refusal> {
-        self.links.suite_mut(MEMBERS).renew(certificate, now.unix)
+        let members = self.members().ok_or(Refusal::NoCertificate)?;
+        self.links.suite_mut(members).renew(certificate, now.unix)
     }
 
     /// Takes generations of the group secret: the newest is used from now on, all are accepted, and peers are
@@ -73,7 +76,8 @@ impl Node {
     /// Takes revocation notices in text form, one a line, ends the sessions that they concern and tells peers.
     /// Returns how many were news; an overlay without certificates takes none. Stops at the first bad line.
     pub fn take_notices(&mut self, text: &str, now: Now) -> Result<usize, LineError> {
-        let Some(trust) = self.links.suite_mut(MEMBERS).trust_mut() else { return Ok(0) };
+        let Some(members) = self.members() else { return Ok(0) };
+        let Some(trust) = self.links.suite_mut(members).trust_mut() else { return Ok(0) };
         let before = (trust.ledger().number(), trust.ledger().head().cloned());
         let news = trust.ledger_mut().take_text(text);
         // What stood before a bad line counts.
@@ -93,10 +97,8 @@ impl Node {
         secrets: Vec<SignedSecret>,
         now: Now,
     ) -> Result<(), AnnounceError> {
-        let Some(ledger) = self.trust().map(Trust::ledger) else {
-            return Err(AnnounceError::NoAuthority);
-        };
-        let before = ledger.number();
+        let members = self.members().ok_or(AnnounceError::NoAuthority)?;
+        let before = self.trust().map_or(0, |trust| trust.ledger().number());
         self.take_notices(notices, now)?;
         self.take_secrets(secrets, now)?;
         let Some(ledger) = self.trust().map(Trust::ledger) else { return Ok(()) };
@@ -105,7 +107,7 @@ impl Node {
         let mut payloads: Vec<_> = newest.take(ANNOUNCED_MAX).map(Notice::to_bytes).collect();
         payloads.reverse();
         payloads.extend(ledger.head().map(Head::to_bytes));
-        let (until, hops) = (self.id(), 0);
+        let (until, hops) = (self.links.suite(members).node_id(), 0);
         let spread =
             payloads.into_iter().map(|payload| news::Effect::Spread { payload, until, hops });
         self.effects.news.extend(spread);
@@ -129,17 +131,18 @@ impl Node {
     /// overlay are carried out before the next of these.
     pub(super) fn on_news(&mut self, effect: news::Effect, now: Now) {
         use news::Effect;
+        let Some(members) = self.members() else { return };
         match effect {
             Effect::Send { peer, message } => self.with_links(now, |links, cx| {
-                links.send(MEMBERS, peer, &message, cx);
+                links.send(members, peer, &message, cx);
             }),
             Effect::Rejudge => self.with_links(now, |links, cx| links.rejudge(cx)),
             Effect::Secrets => {
                 let gates = self.news.keyring().secrets().map(Gate::group).collect();
-                self.links.set_gates(MEMBERS, gates);
+                self.links.set_gates(members, gates);
             }
             Effect::Spread { payload, until, hops } => {
-                self.with_overlay(MEMBERS, now, |overlay, cx| {
+                self.with_overlay(members, now, |overlay, cx| {
                     overlay.spread(&payload, until, hops, cx);
                 });
             }
