@@ -105,6 +105,17 @@ fn show(drawn: Option<zeroize::Zeroizing<String>>) {
     }
 }
 
+/// Ticks until nothing is due any more, or something fails: then the next minute tries again.
+async fn do_what_is_due(service: &Service) {
+    loop {
+        match service.tick(now()).await {
+            Ok(report) if report.is_full() => {}
+            Ok(report) => return tracing::debug!(?report, "done what was due"),
+            Err(error) => return tracing::error!(%error, "cannot do what is due"),
+        }
+    }
+}
+
 /// Does what is due, until a signal ends it.
 async fn serve(service: &Service) -> Result<()> {
     let mut end = signal(SignalKind::terminate()).context("cannot wait for signals")?;
@@ -112,10 +123,7 @@ async fn serve(service: &Service) -> Result<()> {
     let mut ticks = tokio::time::interval(TICK);
     loop {
         tokio::select! {
-            _ = ticks.tick() => match service.tick(now()).await {
-                Ok(report) => tracing::debug!(?report, "done what was due"),
-                Err(error) => tracing::error!(%error, "cannot do what is due"),
-            },
+            _ = ticks.tick() => do_what_is_due(service).await,
             _ = end.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         }

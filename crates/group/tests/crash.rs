@@ -8,6 +8,7 @@ mod common;
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -138,7 +139,6 @@ fn run_and_kill(folder: &Path, life: Duration, told: &mut Told) {
         .args(["--exact", "workload_for_a_process_that_gets_killed", "--nocapture"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .expect("starts");
     let mut lines = BufReader::new(child.stdout.take().expect("is piped")).lines();
@@ -150,7 +150,8 @@ fn run_and_kill(folder: &Path, life: Duration, told: &mut Told) {
     });
     std::thread::sleep(life);
     child.kill().expect("it runs until it is killed");
-    child.wait().expect("is ours");
+    let ended = child.wait().expect("is ours");
+    assert_eq!(ended.signal(), Some(9), "the workload ended by itself: {ended}");
     for line in reader.join().expect("reads") {
         told.take(&line);
     }
