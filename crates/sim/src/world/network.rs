@@ -40,7 +40,10 @@ pub(super) struct Network {
 }
 
 /// Decides by what it sees which datagrams do not arrive.
-pub(super) struct Interceptor(pub(super) Box<dyn FnMut(HostId, HostId, &[u8]) -> bool>);
+pub(super) struct Interceptor(pub(super) Box<Judge>);
+
+/// Whether the datagram from the one host to the other does not arrive.
+type Judge = dyn FnMut(HostId, HostId, &[u8]) -> bool;
 
 impl fmt::Debug for Interceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
