@@ -56,6 +56,7 @@ use anyhow::Result;
 pub use authority::{Authority, Member};
 pub use capture::{Capture, Packet};
 pub use daemon::Daemon;
+pub use directory::remove_directories;
 pub use eventually::eventually;
 pub use host::Host;
 pub use nat::Nat;

@@ -48,6 +48,7 @@ pub fn ping_every_pair(group: &mut Group, screen: &mut Screen) -> Result<()> {
         }
     }
     let total = running.len();
+    ensure!(total > 0, "no two members have addresses");
     let mut lost = Vec::new();
     for (from, to, ip, mut ping) in running {
         if !ping.wait()?.success() {
@@ -191,7 +192,7 @@ impl Row {
 
 fn table(rows: &[Row]) -> Vec<String> {
     let mut lines = vec![format!(
-        "  {:6} {:8} {:7} {:12} {:39} {:5} left | right",
+        "  {:6} {:8} {:7} {:15} {:39} {:5} left | right",
         "node", "id", "joined", "IPv4", "IPv6", "peers"
     )];
     lines.extend(rows.iter().map(|row| {
@@ -200,7 +201,7 @@ fn table(rows: &[Row]) -> Vec<String> {
         let joined = if row.joined { "yes" } else { "…" };
         let tail = row.problem.as_deref().unwrap_or(&row.neighbours);
         format!(
-            "  {:6} {:8} {:7} {:12} {:39} {:5} {tail}",
+            "  {:6} {:8} {:7} {:15} {:39} {:5} {tail}",
             row.name, row.id, joined, ipv4, ipv6, row.peers
         )
     }));
