@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 pub mod net;
+pub mod service;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
