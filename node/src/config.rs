@@ -18,7 +18,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use pki::{Blob, Enrolment, Handed, HostPort, Invitation};
+use pki::{Blob, Enrolment, Handed, HostPort, Invitation, StalePolicy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cli::{LogFormat, Overrides, Start};
@@ -60,6 +60,8 @@ pub struct Config {
     pub address: Option<Ipv4Addr>,
     /// File of revocation notices, one a line; read at start and on SIGHUP.
     pub notices: Option<PathBuf>,
+    /// What to do while the signed list of revocations is out of date; what the group says if not given.
+    pub stale_policy: Option<StalePolicy>,
     /// Further nodes to join by, beside those in the blob.
     pub bootstrap: Vec<HostPort>,
     /// What is logged, e.g. `info` or `warren=debug,warn`.
@@ -82,6 +84,7 @@ impl Default for Config {
             ephemeral: false,
             address: None,
             notices: None,
+            stale_policy: None,
             bootstrap: Vec::new(),
             log: "info".into(),
             log_format: LogFormat::Text,

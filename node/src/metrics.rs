@@ -35,6 +35,12 @@ pub struct Snapshot {
     pub nodes_estimate: f64,
     /// When the certificate ends, in seconds since 1970.
     pub certificate_not_after: u64,
+    /// Number of the newest revocation notice.
+    pub notices: u64,
+    /// Until when the list of revocations is known to be complete, in seconds since 1970; 0 if no authority said so.
+    pub notices_fresh_until: u64,
+    /// Whether that time is over.
+    pub notices_stale: bool,
     /// What the core counted.
     pub counters: Counters,
     /// Packets that went no further.
@@ -126,6 +132,17 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
         "end of the certificate, seconds since 1970",
         snapshot.certificate_not_after as f64,
     )?;
+    gauge("warren_notices", "number of the newest revocation notice", snapshot.notices as f64)?;
+    gauge(
+        "warren_notices_fresh_until_seconds",
+        "when the next list of revocations is due, seconds since 1970; 0 if none was ever signed",
+        snapshot.notices_fresh_until as f64,
+    )?;
+    gauge(
+        "warren_notices_stale",
+        "1 if the list of revocations is out of date",
+        f64::from(snapshot.notices_stale),
+    )?;
     for (name, help, value) in [
         ("sessions_up", "sessions that came up", counters.links.sessions_up),
         ("sessions_dead", "sessions whose peer fell silent", counters.links.sessions_dead),
@@ -147,6 +164,12 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
         ("dht_forged", "hash table records with a wrong signature", counters.dht.forged),
         ("dht_overflows", "hash table entries refused for room", counters.dht.overflows),
         ("dht_copies", "hash table records copied on churn", counters.dht.copies),
+        ("news_taken", "notices, heads and group secrets that were new", counters.news.taken),
+        ("news_refused", "of these, not signed by the authority", counters.news.refused),
+        ("news_asks_answered", "asks of peers for news answered", counters.news.served),
+        ("news_asks_limited", "asks of peers for news not answered", counters.news.overserved),
+        ("broadcasts_passed_on", "broadcasts passed on", counters.news.spread),
+        ("broadcasts_repeated", "broadcasts that came too often", counters.news.repeated),
         ("datagrams_sent", "data datagrams sent", traffic.sent.0),
         ("datagrams_sent_bytes", "bytes of data datagrams sent", traffic.sent.1),
         ("datagrams_send_drops", "data datagrams not taken by the kernel", traffic.send_drops),

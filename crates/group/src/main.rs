@@ -30,6 +30,11 @@ async fn main() -> ExitCode {
 
 async fn run(cli: &Cli) -> Result<()> {
     let config = Config::load(&cli.config)?;
+    if let Command::Admin(Admin::Import { from }) = &cli.command {
+        let rows = admin::transfer::import(&config, from).await?;
+        println!("{rows} rows read");
+        return Ok(());
+    }
     let service = Service::open(config).await.context("cannot open the service")?;
     let done = match &cli.command {
         Command::Serve => group::run::serve(&service).await,
@@ -62,6 +67,28 @@ async fn administer(service: &Service, command: &Admin) -> Result<()> {
         Admin::Promote { name, demote } => {
             admin::account::promote(service, name, *demote, now()).await?;
         }
+        Admin::Export { to } => {
+            let rows = admin::transfer::export(service, to).await?;
+            println!("{rows} rows written to {}", to.display());
+            println!("its keys are sealed under {}", service.config().master_key().display());
+        }
+        Admin::CopyTo { url } => {
+            let rows = admin::transfer::copy_to(service, url).await?;
+            println!("{rows} rows copied; set `database` to the new one and restart the service");
+        }
+        Admin::Check => {
+            let findings = service.check().await?;
+            findings.iter().for_each(|finding| println!("{finding}"));
+            anyhow::ensure!(
+                findings.is_empty(),
+                "the database is not consistent: restore a backup"
+            );
+            println!("consistent");
+        }
+        Admin::Audit { group } => {
+            admin::audit::write(service, group.as_deref(), std::io::stdout().lock()).await?;
+        }
+        Admin::Import { .. } => unreachable!("it does not need an open service"),
     }
     Ok(())
 }

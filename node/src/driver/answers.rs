@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use pki::UnixTime;
 use proto::NodeId;
 use proto::path::Path;
 use proto::time::Instant;
@@ -130,6 +131,13 @@ impl Driver {
             peers: (direct, peers.len() - direct),
             nodes_estimate: status.size_estimate,
             certificate_not_after: self.identity.member.not_after.as_secs(),
+            notices: self.node.trust().map_or(0, |trust| trust.ledger().number()),
+            notices_fresh_until: self
+                .node
+                .trust()
+                .and_then(|trust| trust.ledger().fresh_until())
+                .map_or(0, UnixTime::as_secs),
+            notices_stale: self.is_list_stale(),
             counters: self.node.counters(GROUP),
             drops: self.work.drops,
             traffic: self.work.traffic,

@@ -18,16 +18,20 @@
 //! | `chain` | how are authorities, secrets and notices kept |
 //! | `session` | how are sessions and API tokens kept |
 //! | `device` | how are devices kept that wait for their user's word |
+//! | `transfer` | how does a whole site get from one database to another |
+//! | `check` | what must never be in the tables |
 
 mod apply;
 pub mod apply_site;
 pub mod chain;
+pub mod check;
 mod column;
 pub mod device;
 pub mod load;
 mod page;
 pub mod read;
 pub mod session;
+pub mod transfer;
 
 use std::borrow::Cow;
 use std::fs::OpenOptions;
@@ -131,6 +135,17 @@ impl Store {
     /// Takes a connection that reads.
     pub async fn read(&self) -> Result<Read, StoreError> {
         Ok(self.readers.acquire().await?)
+    }
+
+    /// Starts a transaction that reads: all of it sees one state.
+    pub async fn snapshot(&self) -> Result<Write, StoreError> {
+        Ok(match self.kind {
+            Kind::Sqlite => self.readers.begin().await?,
+            Kind::Postgres => {
+                let statement = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                self.readers.begin_with(statement).await?
+            }
+        })
     }
 
     /// Waits until all connections are closed.

@@ -1,5 +1,4 @@
 //! A browser without a screen: HTTP/1.1 over TLS 1.3, one connection per request, a cookie, a proof.
-#![allow(dead_code)] // each test uses its part
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

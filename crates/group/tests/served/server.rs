@@ -1,5 +1,4 @@
 //! A real `warren-groupd` on ports and in a directory of its own.
-#![allow(dead_code)] // each test uses its part
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,21 +1,16 @@
 //! The service as a real process, over TLS, as groups and their nodes see it.
 
-#[path = "served/client.rs"]
-mod client;
-#[path = "served/server.rs"]
-mod server;
-
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use client::{Answer, Client};
+use crate::client::{Answer, Client};
+use crate::server::Server;
 use pki::enrolment::{
     DeviceAnswer, DeviceRequest, DeviceTokenAnswer, DeviceTokenRequest, Grant, KeyAnswer,
     KeyRequest, Message, NonceAnswer, Pin, RenewalRequest,
 };
 use pki::{Handed, PrivateKey, Request, Serial};
 use serde_json::{Value, json};
-use server::Server;
 
 const TEAM: &str = "/api/v1/groups/team";
 

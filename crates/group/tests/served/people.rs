@@ -1,17 +1,12 @@
 //! The service as a real process, over TLS, as browsers and programs of people see it.
 
-#[path = "served/client.rs"]
-mod client;
-#[path = "served/server.rs"]
-mod server;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use client::password;
+use crate::client::password;
+use crate::server::Server;
 use serde_json::json;
-use server::Server;
 
 #[test]
 fn ns_wb_01_sign_up_log_in_and_log_out() {

@@ -1,13 +1,9 @@
 //! Log-in by an OpenID provider: the real service, and a provider that lives in the test.
 
-#[path = "served/client.rs"]
-mod client;
-#[path = "served/server.rs"]
-mod server;
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use crate::server::Server;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -15,7 +11,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use group::serve::{self, CertificateFiles, Draining, LiveCertificate, Traffic};
 use serde_json::json;
-use server::Server;
 use warp::Filter;
 
 /// A provider that vouches for `ana` in whatever log-in it was last told of.
@@ -93,7 +88,7 @@ fn query(url: &str) -> HashMap<String, String> {
 }
 
 /// Begins a log-in; returns what the provider is told and the cookie of this log-in.
-fn begin(browser: &mut client::Client) -> (HashMap<String, String>, String) {
+fn begin(browser: &mut crate::client::Client) -> (HashMap<String, String>, String) {
     let answer = browser.get("/login/oidc").expect(303);
     let cookie = answer.header("set-cookie").expect("has one").split(';').next();
     (query(answer.header("location").expect("leads on")), cookie.expect("has one").to_owned())
