@@ -214,8 +214,8 @@ async fn forgetting(service: &Service) {
     assert_eq!(revoke(NOW).await, 1);
     let later = NOW + 61 * DAY;
     service.tick(later).await.expect("ticks");
-    let (text, newest) = service.notices(&blob, 0).await.expect("of the group");
-    assert_eq!((text.lines().count(), newest), (1, 1), "the head only");
+    let found = service.notices(&blob, 0).await.expect("of the group");
+    assert_eq!((found.text.lines().count(), found.newest), (1, 1), "the head only");
     assert_eq!(revoke(later).await, 2);
     let (_, grant) = enrol(service, &blob, "team", later).await.expect("enrols");
     let trust = grant.trust().expect("a newcomer starts in the middle");

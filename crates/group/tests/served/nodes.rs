@@ -56,7 +56,8 @@ struct Newcomer {
 
 impl Newcomer {
     fn new(server: &Server, token: &str) -> Self {
-        let client = Client { bearer: Some(token.to_owned()), ..server.client() };
+        let mut client = server.client();
+        client.bearer = Some(token.to_owned());
         Self { client, key: PrivateKey::generate() }
     }
 
