@@ -59,7 +59,7 @@ fn tell(net: &mut Net, mut datagram: Vec<u8>) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn sim_ov_01_a_node_of_the_public_overlay_gets_into_that_one_only() {
+fn sim_po_07_a_node_of_the_public_overlay_gets_into_that_one_only() {
     let mut net = members();
     net.add_in(STRANGER, vec![overlay(STRANGER, b"public", Access::Public)]);
     net.run_for(Duration::from_secs(5));
@@ -74,7 +74,7 @@ fn sim_ov_01_a_node_of_the_public_overlay_gets_into_that_one_only() {
 }
 
 #[test]
-fn sim_ov_01_strangers_hear_nothing_of_the_private_overlay() {
+fn sim_po_07_strangers_hear_nothing_of_the_private_overlay() {
     let mut net = members();
     let before = silence(&net);
     // Another group's secret, as good as none: not a word comes back, as if there were no private overlay.
@@ -91,7 +91,7 @@ fn sim_ov_01_strangers_hear_nothing_of_the_private_overlay() {
 }
 
 #[test]
-fn sim_ov_01_a_token_of_the_public_overlay_opens_nothing_in_the_private_one() {
+fn sim_po_07_a_token_of_the_public_overlay_opens_nothing_in_the_private_one() {
     let mut net = members();
     let (index, nonce) = (Index::new(3, LaneId::FIRST_DATA, 9), [7; 12]);
     let id = NodeId::from_bytes([0xee; 20]);
