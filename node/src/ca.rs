@@ -40,7 +40,7 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
         Ca::Init { dir, group, ipv4, mtu } => init(dir, group, *ipv4, *mtu, now),
         Ca::Sign { dir, request, user, role, days, ipv4, host, out } => {
             let authority = Directory::open(dir)?;
-            let request = Request::parse(&read_text(request)?).map_err(Failure::identity)?;
+            let request = read_request(request)?;
             let user = user.as_deref().or(request.name()).ok_or_else(|| {
                 Failure::usage("the request names nobody: say who with --user NAME")
             })?;
@@ -52,7 +52,13 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
                 ..SignOptions::new(user)
             };
             let certificate = authority.sign(&request, options, now)?;
-            write_out(out.as_deref(), &certificate.to_pem())
+            write_out(out.as_deref(), &certificate.to_pem())?;
+            if let Some(out) = out {
+                let member = certificate.unverified().map_err(Failure::identity)?;
+                let (user, id, end) = (member.user, member.node_id, member.not_after);
+                println!("certificate of {user}, node {id}, until {end}: {}", out.display());
+            }
+            Ok(())
         }
         Ca::Revoke { dir, what } => Directory::open(dir)?.revoke(what, now),
         Ca::Show { dir, json } => show(&Directory::open(dir)?, *json, now),
@@ -60,7 +66,11 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
             let enclosed = certificate.as_deref().map(read_certificate).transpose()?;
             let text = Directory::open(dir)?.blob(bootstrap.clone(), enclosed)?;
             match out {
-                Some(path) => write_secret(path, &text),
+                Some(path) => {
+                    write_secret(path, &text)?;
+                    println!("{} holds the group secret: pass it on as a password", path.display());
+                    Ok(())
+                }
                 None => write_out(None, &text),
             }
         }
@@ -87,7 +97,12 @@ fn init(dir: &Path, group: &str, ipv4: Ipv4Subnet, mtu: u16, now: UnixTime) -> R
     write_yaml(&dir.join("secrets.yaml"), &[Secret::new(1, now)])?;
     write_secret(&dir.join("ca.pem"), &authority.certificate().to_pem())?;
     // Last: with it the authority exists.
-    write_secret(&dir.join("ca.key"), &authority.key().to_pkcs8_pem())
+    write_secret(&dir.join("ca.key"), &authority.key().to_pkcs8_pem())?;
+    let (place, network) = (dir.display(), network.ipv4);
+    println!(
+        "authority of group {group}, network {network}, made in {place}: keep the directory safe"
+    );
+    Ok(())
 }
 
 /// A generation of the group secret in `secrets.yaml`; it is signed where it goes into a blob.
@@ -179,6 +194,13 @@ impl Directory {
             RevokeWhat { user: Some(user), .. } => Revoked::User(user.clone()),
             _ => return Err(Failure::usage("say whom: --serial, --node or --user")),
         };
+        let is_meant = |member: &Member| match &subject {
+            Revoked::Serial(serial) => member.serial == *serial,
+            Revoked::Node(node) => member.node_id == *node,
+            Revoked::User(user) => member.user == *user,
+            Revoked::Issuer(issuer) => member.issuer == *issuer,
+        };
+        let is_known = self.issued()?.iter().any(is_meant);
         let ledger = self.trust.ledger_mut();
         let notice = self.authority.revoke(subject, ledger, now).map_err(Failure::identity)?;
         self.authority.head(ledger, now, now + HEAD_LIFE).map_err(Failure::identity)?;
@@ -187,7 +209,11 @@ impl Directory {
         self.secrets.insert(0, Secret::new(ledger.generation(), now));
         self.secrets.truncate(GENERATIONS_MAX);
         write_yaml(&self.path.join("secrets.yaml"), &self.secrets)?;
-        println!("notice {} written to {}", notice.number, path.display());
+        let (number, place) = (notice.number, path.display());
+        println!("notice {number} written to {place}: hand it to the nodes (warren up --notices)");
+        if !is_known {
+            eprintln!("warren: nothing signed here is concerned: see warren ca show for who is");
+        }
         Ok(())
     }
 
@@ -277,6 +303,13 @@ fn show(authority: &Directory, json: bool, now: UnixTime) -> Result<(), Failure>
         text += &format!("{serial}  node {node_id}  {user}  {roles}  until {not_after}  {state}\n");
     }
     write_out(None, &text)
+}
+
+fn read_request(path: &Path) -> Result<Request, Failure> {
+    Request::parse(&read_text(path)?).map_err(|error| {
+        let place = path.display();
+        Failure::identity(format!("{place}: {error}: name the file that warren request wrote"))
+    })
 }
 
 /// Reads a certificate file that the user named.

@@ -273,6 +273,29 @@ fn a_directory_without_an_authority() {
     assert!(line.contains("warren ca init"), "{line}");
 }
 
+#[test]
+fn a_file_that_is_no_request() {
+    let group = Group::new();
+    let (ana, ca) = (group.member("ana", &[]), group.path("ca"));
+    let sign = ["ca", "sign", "--dir", text(&ca), text(&ana.certificate)];
+    let (code, line) = fails(&mut warren(&sign));
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("name the file that warren request wrote"), "{line}");
+}
+
+#[test]
+fn a_revocation_that_concerns_nobody() {
+    let group = Group::new();
+    let ca = group.path("ca");
+    group.member("ana", &[]);
+    let said = |user: &str| {
+        let revoke = ["ca", "revoke", "--dir", text(&ca), "--user", user];
+        String::from_utf8(warren(&revoke).output().unwrap().stderr).unwrap()
+    };
+    assert!(said("anna").contains("see warren ca show"), "a misspelt name is noticed");
+    assert_eq!(said("ana"), "");
+}
+
 fn start(group: &Group, member: &Member, options: &[&str]) -> (i32, String) {
     let mut command = Command::new(WARREN);
     command.args(member.start("bootstrap", &group.blob(&[])));

@@ -89,7 +89,8 @@ impl Driver {
             (true, Some(peer), None) => Ok(peer.id),
             (true, Some(_), Some(_)) => Err(format!("{name} is the start of several node ids")),
             _ => Err(format!(
-                "{name} is neither a node id nor that of a linked peer: see warren peers"
+                "{name} is neither a node id, nor the start of one among the linked peers, nor an \
+                 address: see warren peers"
             )),
         }
     }
