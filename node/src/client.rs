@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::{Crawl, Overlay, Peer, Pong, Reply, Request, Status, Stored, Values};
+use crate::api::{
+    Crawl, Overlay, Peer, Pong, Reply, Request, ServiceStatus, Status, Stored, Values,
+};
 use crate::cli::Ask;
 use crate::config::{STATE_DIR_DEFAULT, socket_path};
 use crate::failure::Failure;
@@ -94,6 +96,7 @@ fn render_status(status: &Status) -> String {
         ("user", or_none(status.user.clone())),
         ("certificate until", or_none(until)),
         ("notices", or_none(status.notices.map(|number| number.to_string()))),
+        ("group service", or_none(status.service.as_ref().map(render_service))),
         ("device", or_none(status.device.clone())),
         ("virtual ipv4", or_none(status.ipv4.map(|ip| ip.to_string()))),
         ("virtual ipv6", or_none(status.ipv6.map(|ip| ip.to_string()))),
@@ -118,6 +121,17 @@ fn overlay_rows(overlay: &Overlay) -> [(&'static str, String); 8] {
         ("  right neighbour", or_none(overlay.right)),
         ("  endpoints", endpoints.join(" ")),
     ]
+}
+
+fn render_service(service: &ServiceStatus) -> String {
+    let at = |seconds: Option<u64>| match seconds {
+        Some(seconds) => pki::UnixTime(seconds).to_string(),
+        None => "not yet".into(),
+    };
+    let ServiceStatus { server, renewal_due, last_contact, trouble } = service;
+    let (due, contact) = (at(*renewal_due), at(*last_contact));
+    let trouble = trouble.as_ref().map(|text| format!("; {text}")).unwrap_or_default();
+    format!("{server}, renewal due {due}, last contact {contact}{trouble}")
 }
 
 fn render_peers(peers: &[Peer]) -> String {

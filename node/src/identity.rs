@@ -118,6 +118,11 @@ impl Identity {
         Ok(Self { member, trust, keyring, key, certificate })
     }
 
+    /// The certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
     /// The handshake side of the identity.
     pub fn suite(&self) -> Result<TlsSuite, Failure> {
         let trust = self.trust.clone();

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use packetio::{Device, MemoryDevice, Offloads, OpenError, Tun, TunOptions, Udp, UdpOptions};
 use pki::HostPort;
@@ -16,15 +16,18 @@ use proto::vpn;
 use proto::vpn::address::{Subnet, ipv6_of};
 use proto::vpn::lease::AddressPolicy;
 use proto::vpn::verdict::Mode;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::api;
 use crate::cli::Start;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::config::{Config, Role};
 use crate::device::VirtualDevice;
 use crate::driver::{Driver, Work};
 use crate::endpoints::{self, Excluded};
+use crate::enrol;
+use crate::enrol::keeper::Keeper;
 use crate::failure::Failure;
 use crate::identity::{Identities, Identity};
 use crate::lane::{self, LaneHandle, Punt};
@@ -39,31 +42,46 @@ const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the daemon until it is told to end.
 pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
-    let config = Config::load(start, role)?;
+    let mut config = Config::load(start, role)?;
     log::start(&config.log, config.log_format)?;
     let state = Arc::new(StateDir::open(&config.state_dir)?);
-    let now = clock::unix(SystemTime::now());
-    let certificate = start.certificate.as_deref();
-    let identities = Identities::establish(&config, certificate, &state, now)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::host(format!("cannot start: {error}")))?;
+    let clock = Clock::start();
     let certificate_file = start.certificate.clone();
-    runtime.block_on(async move {
-        open(config, certificate_file, identities, state, role).await?.run().await
+    runtime()?.block_on(async move {
+        let given = certificate_file.as_deref();
+        let membership =
+            enrol::start::membership(&mut config, given.is_some(), &state, clock).await?;
+        let identities = Identities::establish(&config, given, &state, clock.now().unix)?;
+        let keeper = match (membership, &identities.group) {
+            (Some(membership), Some(identity)) => {
+                Some(Keeper::start(membership, identity, Arc::clone(&state), clock)?)
+            }
+            _ => None,
+        };
+        let ready = Ready { config, certificate_file, identities, keeper, state, clock };
+        open(ready, role).await?.run().await
     })
 }
 
-/// Opens sockets and device and makes the node.
-async fn open(
+/// Makes the event loop: one thread.
+pub fn runtime() -> Result<Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().map_err(|error| Failure::host(format!("cannot start: {error}")))
+}
+
+/// What is read and judged before anything is opened.
+struct Ready {
     config: Config,
     certificate_file: Option<PathBuf>,
     identities: Identities,
+    keeper: Option<Keeper>,
     state: Arc<StateDir>,
-    role: Role,
-) -> Result<Driver, Failure> {
-    let clock = Clock::start();
+    clock: Clock,
+}
+
+/// Opens sockets and device and makes the node.
+async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
+    let Ready { config, certificate_file, identities, keeper, state, clock } = ready;
     let excluded = excluded(&config, identities.group.as_ref(), role)?;
     let vpn = match (role, &identities.group) {
         (Role::Member, Some(identity)) => Some(virtual_network(&config, identity, &state)?),
@@ -101,6 +119,7 @@ async fn open(
         config,
         certificate_file,
         identity: identities.group,
+        keeper,
         udp,
         listen,
         lane,

@@ -112,6 +112,7 @@ impl Driver {
             device: self.excluded.device.clone(),
             ipv4: self.work.addresses.and_then(|addresses| addresses.ipv4).map(|(ip, _)| ip),
             ipv6: self.work.addresses.map(|addresses| addresses.ipv6.0),
+            service: self.keeper.as_ref().map(|keeper| api::ServiceStatus::from(keeper.report())),
             uptime_seconds: self.clock.instant().saturating_since(Instant::ZERO).as_secs_f64(),
         }
     }

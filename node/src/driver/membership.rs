@@ -3,12 +3,14 @@
 //! SIGHUP reads the files again that the user named. What is not good is logged and changes nothing; the rest
 //! counts.
 
-use pki::{Blob, Certificate, SignedSecret, Trust};
+use pki::enrolment::Grant;
+use pki::{Certificate, Handed, SignedSecret, Trust};
 
 use super::Driver;
 use crate::advice;
 use crate::ca::read_certificate;
 use crate::config::read_text;
+use crate::enrol::keeper::Update;
 use crate::failure::Failure;
 use crate::identity::bad_notices;
 
@@ -20,6 +22,30 @@ impl Driver {
                 tracing::warn!("{failure}");
             }
         }
+    }
+
+    /// Takes what came from the group service.
+    pub(super) fn handle_update(&mut self, update: Update) {
+        let now = self.clock.now().unix;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.note(&update, now);
+        }
+        let done = match update {
+            Update::Renewed(grant) => self.take_grant(*grant),
+            Update::Notices(text) => self.take_notices(&text).map_err(Failure::identity),
+            Update::RenewalDue(_) | Update::Contact | Update::Trouble(_) => Ok(()),
+        };
+        if let Err(failure) = done {
+            tracing::warn!("from the group service: {failure}");
+        }
+    }
+
+    /// Takes a renewed certificate and what belongs to it. Other authorities, another network and other
+    /// bootstrap nodes are for the next start.
+    fn take_grant(&mut self, grant: Grant) -> Result<(), Failure> {
+        self.take_notices(&grant.notices).map_err(Failure::identity)?;
+        self.take_secrets(grant.secrets)?;
+        self.renew(&grant.certificate)
     }
 
     /// Shows a renewed certificate of the same key and node from now on; sessions stay.
@@ -77,7 +103,9 @@ impl Driver {
         let Some(path) = &self.config.blob_file else { return Ok(()) };
         let place = path.display().to_string();
         let bad = |error: String| Failure::identity(format!("{place}: {error}"));
-        let blob = Blob::parse(&read_text(path)?).map_err(|error| bad(error.to_string()))?;
+        let handed = Handed::parse(&read_text(path)?).map_err(|error| bad(error.to_string()))?;
+        // What an invitation leaves out comes from the service.
+        let Handed::Blob(blob) = handed else { return Ok(()) };
         let Some(identity) = &self.identity else { return Ok(()) };
         if blob.network.group != identity.member.group {
             return Err(bad("it is of another group: start the daemon anew for that".into()));

@@ -39,6 +39,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::device::VirtualDevice;
 use crate::endpoints::{self, Excluded};
+use crate::enrol::keeper::Keeper;
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::known::Known;
@@ -66,6 +67,8 @@ pub struct Driver {
     pub certificate_file: Option<PathBuf>,
     /// Who the node is in its group, if it is in one.
     pub identity: Option<Identity>,
+    /// What comes from the group service, if there is one.
+    pub keeper: Option<Keeper>,
     /// The socket, for control datagrams.
     pub udp: Udp,
     /// Where it is bound.
@@ -138,6 +141,7 @@ impl Driver {
                     self.node.handle_timeout(self.clock.now());
                 }
                 Some(question) = self.questions.recv() => self.answer(question),
+                update = Keeper::next(&mut self.keeper) => self.handle_update(update),
                 () = changes.notified() => self.offer_endpoints(),
                 _ = signals.reload.recv() => self.reload(),
                 _ = signals.terminate.recv() => break Ok(()),
