@@ -42,7 +42,7 @@ pub enum Request {
         /// Node ID, start of a linked peer's ID, or a linked peer's virtual address.
         to: String,
         /// In the public overlay, not the node's first.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         public: bool,
     },
     /// Look up the values under a name in the hash table.
@@ -50,7 +50,7 @@ pub enum Request {
         /// The name.
         name: String,
         /// In the public overlay, not the node's first.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         public: bool,
     },
     /// Store a value under a name, in this node's own slot there.
@@ -62,13 +62,13 @@ pub enum Request {
         /// How long it outlives the node.
         ttl_seconds: u32,
         /// In the public overlay, not the node's first.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         public: bool,
     },
     /// Walk the ring.
     Crawl {
         /// In the public overlay, not the node's first.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         public: bool,
     },
 }
