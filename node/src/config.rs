@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use pki::{Blob, Enrolment, Handed, HostPort, Invitation};
+use pki::{Blob, Enrolment, Handed, HostPort, Invitation, StalePolicy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cli::{LogFormat, Overrides, Start};
@@ -62,6 +62,8 @@ pub struct Config {
     pub address: Option<Ipv4Addr>,
     /// File of revocation notices, one a line; read at start and on SIGHUP.
     pub notices: Option<PathBuf>,
+    /// What to do while the signed list of revocations is out of date; what the group says if not given.
+    pub stale_policy: Option<StalePolicy>,
     /// Further nodes to join by, beside those in the blob.
     pub bootstrap: Vec<HostPort>,
     /// The public overlay, if the node takes part in it; without a blob it is the only one.
@@ -103,6 +105,7 @@ impl Default for Config {
             ephemeral: false,
             address: None,
             notices: None,
+            stale_policy: None,
             bootstrap: Vec::new(),
             public: None,
             log: "info".into(),

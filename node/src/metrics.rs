@@ -26,6 +26,19 @@ use crate::overlays::Kind;
 /// A driver that needs longer to answer is not healthy.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How the node stands with its group, at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MembershipSnapshot {
+    /// When the certificate ends, in seconds since 1970.
+    pub certificate_not_after: u64,
+    /// Number of the newest revocation notice.
+    pub notices: u64,
+    /// Until when the list of revocations is known to be complete, in seconds since 1970; 0 if no authority said so.
+    pub notices_fresh_until: u64,
+    /// Whether that time is over.
+    pub notices_stale: bool,
+}
+
 /// Everything that is counted, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -33,8 +46,8 @@ pub struct Snapshot {
     pub ready: bool,
     /// What is known of each overlay.
     pub overlays: Vec<OverlaySnapshot>,
-    /// When the certificate ends, in seconds since 1970; none without a group.
-    pub certificate_not_after: Option<u64>,
+    /// How it stands with the group; none without a group.
+    pub membership: Option<MembershipSnapshot>,
     /// What the core counted about datagrams and sessions.
     pub links: link::Counters,
     /// Packets that went no further.
@@ -135,9 +148,8 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     };
     let Snapshot { links, traffic, .. } = snapshot;
     encode_overlays(&registry, &snapshot.overlays)?;
-    if let Some(end) = snapshot.certificate_not_after {
-        let help = "end of the certificate, seconds since 1970";
-        gauge("warren_certificate_not_after_seconds", help, end as f64)?;
+    if let Some(membership) = &snapshot.membership {
+        encode_membership(gauge, membership)?;
     }
     for (name, help, value) in [
         ("sessions_up", "sessions that came up", links.sessions_up),
@@ -180,6 +192,28 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+}
+
+fn encode_membership(
+    gauge: impl Fn(&str, &str, f64) -> prometheus::Result<()>,
+    membership: &MembershipSnapshot,
+) -> prometheus::Result<()> {
+    gauge(
+        "warren_certificate_not_after_seconds",
+        "end of the certificate, seconds since 1970",
+        membership.certificate_not_after as f64,
+    )?;
+    gauge("warren_notices", "number of the newest revocation notice", membership.notices as f64)?;
+    gauge(
+        "warren_notices_fresh_until_seconds",
+        "when the next list of revocations is due, seconds since 1970; 0 if none was ever signed",
+        membership.notices_fresh_until as f64,
+    )?;
+    gauge(
+        "warren_notices_stale",
+        "1 if the list of revocations is out of date",
+        f64::from(membership.notices_stale),
+    )
 }
 
 /// Writes what is told of each overlay, with its name as the label.

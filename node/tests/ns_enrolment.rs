@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,6 +11,7 @@ use common::net::{Node, PATIENCE, PORT, took, underlay};
 use common::service::Service;
 use common::{Member, WARREN, text};
 use lab::{Lab, Switch, eventually};
+use pki::StalePolicy;
 use pki::enrolment::{Code, Pin};
 
 /// The host of the service, and its port.
@@ -44,7 +45,7 @@ impl Site {
         host.attach(&self.lan, &[&format!("{}/24", underlay(last))])?;
         let path = |end: &str| self.lab.directory().join(format!("{name}{end}"));
         let member = Member { state: path(""), request: path(".csr"), certificate: path(".pem") };
-        Ok(Node { host, member, daemon: None })
+        Ok(Node::new(Path::new(WARREN), host, member))
     }
 
     /// Writes what a user is handed.
@@ -273,6 +274,32 @@ fn ns_rv_01_revocations_come_by_https_and_are_used() -> Result<()> {
     site.start(&mut ana, "up")?;
     ensure!(ana.ask(&["status"])?["notices"] == 1);
     Ok(())
+}
+
+#[test]
+fn ns_rv_07_a_strict_group_admits_nobody_while_its_list_is_stale() -> Result<()> {
+    let site = Site::new()?;
+    // The tolerance is five minutes: this list is good for some seconds more.
+    let left = Duration::from_secs(12);
+    site.service.state().stale_policy = StalePolicy::Strict;
+    site.service.state().sign_old_head(pki::CLOCK_TOLERANCE - left)?;
+    let (mut boot, mut ana, mut ben) = (site.node(1)?, site.node(2)?, site.node(3)?);
+    site.start(&mut boot, "bootstrap")?;
+    site.start(&mut ana, "bootstrap")?;
+    ana.wait_joined()?;
+    ensure!(boot.metric("warren_notices_stale")? == 0.0);
+
+    ana.wait_for_log("list of revocations is out of date: no new links")?;
+    ensure!(ana.metric("warren_notices_stale")? == 1.0);
+    site.start(&mut ben, "bootstrap")?;
+    let told = "the revocation list is out of date since";
+    ben.wait_for_log(told).or_else(|_| boot.wait_for_log(told))?;
+    ensure!(ben.peers()?.is_empty(), "admitted");
+    ensure!(ana.peers()?.len() == 1, "links that were there stay");
+
+    site.service.state().sign_head(Duration::from_secs(3600))?;
+    ben.wait_joined()?;
+    ana.wait_for_log("list of revocations is up to date again")
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use common::net::{Net, Node, PATIENCE, PORT, run, underlay};
-use common::{Group, Member, WARREN, fails, text};
+use common::{Group, Member, Quiet as _, WARREN, fails, text};
 use lab::{Lab, eventually};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn public_node(net: &Net, last: u8) -> Result<Node> {
     let name = format!("public{last}");
     let path = |end: &str| net.group.path(&format!("{name}{end}"));
     let member = Member { state: path(""), request: path(".req"), certificate: path(".pem") };
-    Ok(Node { host: net.host(&name, last)?, member, daemon: None })
+    Ok(Node::new(Path::new(WARREN), net.host(&name, last)?, member))
 }
 
 /// Starts a public node; it joins by the first one.

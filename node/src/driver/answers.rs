@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use pki::UnixTime;
 use proto::NodeId;
 use proto::overlay::Instance;
 use proto::path::Path;
@@ -11,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::Driver;
 use crate::api::{self, Question, Reply, Request};
-use crate::metrics::{OverlaySnapshot, Snapshot};
+use crate::metrics::{MembershipSnapshot, OverlaySnapshot, Snapshot};
 use crate::overlays::Kind;
 
 /// How much of a peer's ID names it: fewer digits are too easily somebody else's.
@@ -153,11 +154,20 @@ impl Driver {
             .collect()
     }
 
+    fn membership_snapshot(&self) -> Option<MembershipSnapshot> {
+        let ledger = self.node.trust()?.ledger();
+        Some(MembershipSnapshot {
+            certificate_not_after: self.identity.as_ref()?.member.not_after.as_secs(),
+            notices: ledger.number(),
+            notices_fresh_until: ledger.fresh_until().map_or(0, UnixTime::as_secs),
+            notices_stale: self.is_list_stale(),
+        })
+    }
+
     fn snapshot(&self) -> Snapshot {
         let peers = self.node.peers(self.clock.now());
         let ipv4 = self.work.addresses.and_then(|addresses| addresses.ipv4);
         let joined = self.node.status(Instance(0)).joined;
-        let member = self.identity.as_ref().map(|identity| &identity.member);
         let overlay = |(instance, overlay)| {
             let here = || peers.iter().filter(move |peer| peer.instance == instance);
             let direct = here().filter(|peer| matches!(peer.path, Path::Direct(_))).count();
@@ -174,7 +184,7 @@ impl Driver {
         Snapshot {
             ready: joined && (self.device.is_none() || ipv4.is_some()),
             overlays: self.overlays.iter().map(overlay).collect(),
-            certificate_not_after: member.map(|member| member.not_after.as_secs()),
+            membership: self.membership_snapshot(),
             links: self.node.links().counters(),
             drops: self.work.drops,
             traffic: self.work.traffic,

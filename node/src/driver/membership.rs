@@ -4,7 +4,7 @@
 //! counts.
 
 use pki::enrolment::Grant;
-use pki::{Certificate, Handed, SignedSecret, Trust};
+use pki::{Certificate, Handed, SignedSecret, StalePolicy, Trust};
 
 use super::Driver;
 use crate::advice;
@@ -46,6 +46,34 @@ impl Driver {
         self.take_notices(&grant.notices).map_err(Failure::identity)?;
         self.take_secrets(grant.secrets)?;
         self.renew(&grant.certificate)
+    }
+
+    /// Whether the time is over until which the list of revocations was said to be complete.
+    pub(super) fn is_list_stale(&self) -> bool {
+        let due = self.node.trust().and_then(|trust| trust.ledger().fresh_until());
+        due.is_some_and(|due| due + pki::CLOCK_TOLERANCE < self.clock.now().unix)
+    }
+
+    /// Says once that the list has become stale, and once that it is fresh again.
+    pub(super) fn note_staleness(&mut self) {
+        let is_stale = self.is_list_stale();
+        if std::mem::replace(&mut self.work.was_stale, is_stale) == is_stale {
+            return;
+        }
+        let policy = self.config.stale_policy.unwrap_or_default();
+        match (is_stale, policy) {
+            (true, StalePolicy::Strict) => {
+                tracing::warn!(
+                    "the list of revocations is out of date: no new links until it is not"
+                );
+            }
+            (true, StalePolicy::Lenient) => {
+                tracing::warn!(
+                    "the list of revocations is out of date: who was put out may get in"
+                );
+            }
+            (false, _) => tracing::info!("the list of revocations is up to date again"),
+        }
     }
 
     /// Shows a renewed certificate of the same key and node from now on; sessions stay.

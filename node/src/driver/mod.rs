@@ -107,6 +107,8 @@ pub struct Work {
     addresses: Option<DeviceAddresses>,
     /// Whether the device does not have them yet.
     device_is_behind: bool,
+    /// Whether the list of revocations was out of date when that was last looked at.
+    was_stale: bool,
     /// Why the node must stop, once it must.
     stop: Option<Failure>,
 }
@@ -129,6 +131,7 @@ impl Driver {
                 break Err(failure);
             }
             self.overlays.all_known().for_each(Known::save_soon);
+            self.note_staleness();
             if let Some(failure) = self.work.stop.take() {
                 break Err(failure);
             }

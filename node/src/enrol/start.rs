@@ -42,8 +42,8 @@ pub async fn membership(
             adopt(config, grant)?;
             return Ok(Some(Membership { enrolment, flow }));
         }
-    } else if let Some(blob) = &config.blob
-        && (has_certificate || blob.certificate.is_some() || state.certificate()?.is_some())
+    } else if config.blob.is_some()
+        && (has_certificate || is_signed_elsewhere(config, &key, state, clock.now().unix)?)
     {
         // Signed elsewhere: the service is asked when it is to be renewed.
         return Ok(Some(Membership { enrolment, flow }));
@@ -100,6 +100,7 @@ async fn ask_for_grant(
 /// Completes the configuration with what was granted.
 fn adopt(config: &mut Config, grant: Grant) -> Result<(), Failure> {
     let earlier = config.blob.take();
+    config.stale_policy.get_or_insert(grant.stale_policy);
     let mut bootstrap = grant.bootstrap;
     let others = earlier.iter().flat_map(|blob| &blob.bootstrap);
     let others: Vec<_> = others.filter(|one| !bootstrap.contains(one)).cloned().collect();
@@ -125,6 +126,22 @@ fn kept(state: &StateDir, group: &str, key: &PrivateKey) -> Result<Option<Grant>
     }
     let is_ours = grant.certificate.unverified().is_ok_and(|member| member.spki == key.spki());
     Ok(is_ours.then_some(grant))
+}
+
+/// Whether blob or state directory hold a certificate of this key that is not over.
+fn is_signed_elsewhere(
+    config: &Config,
+    key: &PrivateKey,
+    state: &StateDir,
+    now: UnixTime,
+) -> Result<bool, Failure> {
+    let enclosed = config.blob.as_ref().and_then(|blob| blob.certificate.clone());
+    let group = config.group()?;
+    Ok([enclosed, state.certificate()?].into_iter().flatten().any(|certificate| {
+        certificate.unverified().is_ok_and(|member| {
+            member.spki == key.spki() && member.group == group && now < member.not_after
+        })
+    }))
 }
 
 /// The node's key, made now if there is none.

@@ -134,6 +134,13 @@ impl State {
         self.sign_head(fresh)
     }
 
+    /// Signs a head whose successor is overdue by `over`.
+    pub fn sign_old_head(&mut self, over: Duration) -> Result<()> {
+        let then = now() - over;
+        self.authority.head(self.trust.ledger_mut(), then - over, then)?;
+        Ok(())
+    }
+
     pub fn sign_head(&mut self, fresh: Duration) -> Result<()> {
         self.authority.head(self.trust.ledger_mut(), now(), now() + fresh)?;
         Ok(())
