@@ -12,6 +12,7 @@ use prometheus::{
 };
 use proto::lane::Drops;
 use proto::link;
+use proto::news;
 use proto::node::Counters;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +38,8 @@ pub struct MembershipSnapshot {
     pub notices_fresh_until: u64,
     /// Whether that time is over.
     pub notices_stale: bool,
+    /// What the core counted about news of the group's authority.
+    pub news: news::Counters,
 }
 
 /// Everything that is counted, at one moment.
@@ -151,6 +154,7 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     if let Some(membership) = &snapshot.membership {
         encode_membership(gauge, membership)?;
     }
+    let news = snapshot.membership.map(|membership| membership.news).unwrap_or_default();
     for (name, help, value) in [
         ("sessions_up", "sessions that came up", links.sessions_up),
         ("sessions_dead", "sessions whose peer fell silent", links.sessions_dead),
@@ -160,6 +164,12 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
         ("control_forged", "control frames that did not open", links.forged),
         ("control_replayed", "control frames seen before", links.replayed),
         ("datagrams_malformed", "datagrams that are nothing we know", links.malformed),
+        ("news_taken", "notices, heads and group secrets that were new", news.taken),
+        ("news_refused", "of these, not signed by the authority", news.refused),
+        ("news_asks_answered", "asks of peers for news answered", news.served),
+        ("news_asks_limited", "asks of peers for news not answered", news.overserved),
+        ("broadcasts_passed_on", "broadcasts passed on", news.spread),
+        ("broadcasts_repeated", "broadcasts that came too often", news.repeated),
         ("datagrams_sent", "data datagrams sent", traffic.sent.0),
         ("datagrams_sent_bytes", "bytes of data datagrams sent", traffic.sent.1),
         ("datagrams_send_drops", "data datagrams not taken by the kernel", traffic.send_drops),

@@ -161,6 +161,7 @@ impl Driver {
             notices: ledger.number(),
             notices_fresh_until: ledger.fresh_until().map_or(0, UnixTime::as_secs),
             notices_stale: self.is_list_stale(),
+            news: self.node.counters(Instance(0)).news,
         })
     }
 

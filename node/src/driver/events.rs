@@ -65,6 +65,7 @@ impl Driver {
                      public-overlay-key.pem"
                 );
             }
+            Event::News(event) => self.note_news(event),
             Event::IdInUse { .. } => {
                 self.work.stop = Some(Failure::identity(
                     "another running node has this node's key: give each node a state directory \
