@@ -4,6 +4,7 @@ use super::Node;
 use crate::NodeId;
 use crate::dht;
 use crate::link;
+use crate::news;
 use crate::overlay::{self, Instance};
 use crate::path::Path;
 use crate::time::Now;
@@ -57,6 +58,8 @@ pub struct Counters {
     pub overlay: overlay::Counters,
     /// About the hash table.
     pub dht: dht::Counts,
+    /// About news of the group's authority.
+    pub news: news::Counters,
 }
 
 /// How much of what is bounded is in use.
@@ -110,6 +113,7 @@ impl Node {
             links: self.links.counters(),
             overlay: self.overlay(instance).counters(),
             dht: self.dht(instance).counts(),
+            news: self.news.counters(),
         }
     }
 

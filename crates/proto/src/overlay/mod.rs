@@ -17,6 +17,7 @@
 //! | `connect` | how is a link asked for |
 //! | `links` | what is a link for, and when is it let go |
 //! | `known` | who was linked once and is dialled again |
+//! | `spread` | how does a message reach everybody |
 //! | `crawl` | is the whole ring consistent |
 
 mod connect;
@@ -26,6 +27,7 @@ mod links;
 pub mod near;
 pub mod route;
 pub mod shortcut;
+mod spread;
 
 use crate::NodeId;
 use crate::ring::Side;

@@ -64,6 +64,7 @@ pub fn run(
         arrival: Duration::from_millis(scenario.arrival_ms),
         policy: scenario.policy,
         network: None,
+        authority: None,
     };
     let hosts = population.settle(&mut world);
     let last_start = population.arrival * u32::try_from(hosts.len() - 1).unwrap_or(u32::MAX);
