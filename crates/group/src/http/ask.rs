@@ -9,6 +9,7 @@ use warp::http::{HeaderMap, HeaderValue, Method, header};
 use warp::reply::Response;
 
 use super::problem::Problem;
+use super::route::Params;
 use crate::model::{Caller, Source};
 use crate::session::{Key, Session};
 use crate::store::{Cursor, Page};
@@ -47,7 +48,7 @@ pub struct Ask {
     path: String,
     query: String,
     body: Bytes,
-    params: Vec<(&'static str, String)>,
+    params: Params,
     cookie: Key,
     cookie_is_new: bool,
 }
@@ -136,7 +137,7 @@ impl Ask {
         Source::of(self.peer)
     }
 
-    pub(super) fn set_params(&mut self, params: Vec<(&'static str, String)>) {
+    pub(super) fn set_params(&mut self, params: Params) {
         self.params = params;
     }
 
@@ -294,8 +295,8 @@ mod tests {
         let refused = [
             ask(&[cookie.clone(), form.clone()], "name=ana"),
             ask(&[cookie.clone(), form.clone()], "csrf=guess"),
-            ask(&[form.clone()], &body),
-            ask(&[by_header.clone()], ""),
+            ask(std::slice::from_ref(&form), &body),
+            ask(std::slice::from_ref(&by_header), ""),
             ask(&[cookie.clone(), by_header.clone(), ("sec-fetch-site", "cross-site".into())], ""),
             ask(
                 &[cookie.clone(), by_header.clone(), ("origin", "https://evil.example".into())],

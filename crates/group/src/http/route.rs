@@ -38,6 +38,9 @@ pub enum Access {
 /// What a handler returns.
 pub type Answer = Result<Response, Problem>;
 
+/// What a path has where its template has names.
+pub(super) type Params = Vec<(&'static str, String)>;
+
 type Handler =
     dyn Fn(Arc<Site>, Arc<Ask>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
 
@@ -100,7 +103,7 @@ impl Route {
     }
 
     /// Returns what the path has where the template has names.
-    fn matches(&self, path: &str) -> Option<Vec<(&'static str, String)>> {
+    fn matches(&self, path: &str) -> Option<Params> {
         let mut pieces = path.split('/');
         let mut params = Vec::new();
         for expected in self.template.split('/') {
@@ -152,7 +155,7 @@ impl Routes {
         answer.unwrap_or_else(|problem| (self.render)(&site, &ask, &problem))
     }
 
-    fn find(&self, ask: &Ask) -> Result<(&Route, Vec<(&'static str, String)>), Problem> {
+    fn find(&self, ask: &Ask) -> Result<(&Route, Params), Problem> {
         // A question for the head alone is answered like one for the whole; hyper leaves the body out.
         let method = if ask.method() == Method::HEAD { &Method::GET } else { ask.method() };
         let mut allowed = Vec::new();
@@ -236,7 +239,7 @@ mod tests {
         Ok(Response::default())
     }
 
-    fn find(method: Method, path: &str) -> Result<Vec<(&'static str, String)>, Problem> {
+    fn find(method: Method, path: &str) -> Result<Params, Problem> {
         let one = Route::get("/groups/{group}", Access::Person, nothing);
         let other = Route::post("/groups/{group}/leave", Access::Person, nothing);
         let routes = Routes::new(vec![one, other], |_, _, problem| problem.to_json());
