@@ -43,8 +43,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use api::Request;
-use cli::{Cli, Command, Dht};
+use cli::{Cli, Command, Dht, Notices};
+use config::read_text;
 use failure::Failure;
+use pki::Blob;
 use up::Role;
 
 fn main() -> ExitCode {
@@ -67,6 +69,19 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Dht(Dht::Put { name, value, ttl, ask }) => {
             let (name, value) = (name.clone(), value.clone());
             client::run(&Request::DhtPut { name, value, ttl_seconds: *ttl }, ask)
+        }
+        Command::Notices(Notices::Announce { file, blob, ask }) => {
+            let secrets = match blob {
+                Some(path) => {
+                    Blob::parse(&read_text(path)?).map_err(Failure::identity)?.group_secrets
+                }
+                None => Vec::new(),
+            };
+            let notices = read_text(file)?;
+            client::run(&Request::Announce { notices, secrets }, ask)
+        }
+        Command::Notices(Notices::Status { number, ask }) => {
+            client::run(&Request::Acknowledgements { number: *number }, ask)
         }
         Command::Crawl(ask) => client::run(&Request::Crawl, ask),
         Command::Join(join) => enrol::join::run(join),

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use pki::UnixTime;
+use pki::{SignedSecret, UnixTime};
 use proto::NodeId;
 use proto::path::Path;
 use proto::time::Instant;
 
+use super::commands::About;
 use super::{Driver, GROUP};
 use crate::api::{self, Question, Reply, Request};
 use crate::metrics::Snapshot;
@@ -26,30 +27,57 @@ impl Driver {
                 Request::Peers => drop(reply.send(Reply::of(&self.peers()))),
                 Request::Ping { to } => match self.find(&to) {
                     Ok(id) => {
-                        if let Some(ticket) = self.work.commands.begin(id, reply) {
+                        if let Some(ticket) = self.work.commands.begin(About::Node(id), reply) {
                             self.node.ping(ticket, GROUP, id, self.clock.now());
                         }
                     }
                     Err(error) => drop(reply.send(Reply::Error(error))),
                 },
                 Request::DhtGet { name } => {
-                    if let Some(ticket) = self.work.commands.begin(self.node.id(), reply) {
+                    if let Some(ticket) =
+                        self.work.commands.begin(About::Node(self.node.id()), reply)
+                    {
                         self.node.get(ticket, GROUP, name.as_bytes(), self.clock.now());
                     }
                 }
                 Request::DhtPut { name, value, ttl_seconds } => {
-                    if let Some(ticket) = self.work.commands.begin(self.node.id(), reply) {
+                    if let Some(ticket) =
+                        self.work.commands.begin(About::Node(self.node.id()), reply)
+                    {
                         let (name, value) = (name.as_bytes(), value.as_bytes());
                         let ttl = Duration::from_secs(ttl_seconds.into());
                         self.node.put(ticket, GROUP, name, value, ttl, self.clock.now());
                     }
                 }
                 Request::Crawl => {
-                    if let Some(ticket) = self.work.commands.begin(self.node.id(), reply) {
+                    if let Some(ticket) =
+                        self.work.commands.begin(About::Node(self.node.id()), reply)
+                    {
+                        self.node.crawl(ticket, GROUP, self.clock.now());
+                    }
+                }
+                Request::Announce { notices, secrets } => {
+                    drop(reply.send(self.announce(&notices, secrets)));
+                }
+                Request::Acknowledgements { number } => {
+                    let newest = || self.node.trust().map_or(0, |trust| trust.ledger().number());
+                    let about = About::Notice(number.unwrap_or_else(newest));
+                    if let Some(ticket) = self.work.commands.begin(about, reply) {
                         self.node.crawl(ticket, GROUP, self.clock.now());
                     }
                 }
             },
+        }
+    }
+
+    /// Takes what the authority said and tells everybody.
+    fn announce(&mut self, notices: &str, secrets: Vec<SignedSecret>) -> Reply {
+        match self.node.announce(notices, secrets, self.clock.now()) {
+            Ok(()) => Reply::of(&api::Announced {
+                number: self.node.trust().map_or(0, |trust| trust.ledger().number()),
+                generation: self.node.keyring().generation(),
+            }),
+            Err(error) => Reply::Error(error.to_string()),
         }
     }
 

@@ -125,6 +125,7 @@ impl Node {
             effects: Effects::default(),
             outputs: VecDeque::new(),
         };
+        node.tell_overlay_of_notices();
         node.settle(now);
         Ok(node)
     }

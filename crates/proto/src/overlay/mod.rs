@@ -190,6 +190,8 @@ pub struct Overlay {
     shortcuts_drawn: usize,
     shortcut_misses: u32,
     crawl: Option<crawl::Crawl>,
+    /// Number of the newest revocation notice that the node knows, and when it learned of it: told to crawls.
+    noticed: (u64, u64),
     timers: Timers<Timer>,
     counters: Counters,
 }
@@ -220,6 +222,7 @@ impl Overlay {
             shortcuts_drawn: 0,
             shortcut_misses: 0,
             crawl: None,
+            noticed: (0, 0),
             timers: Timers::default(),
             counters: Counters::default(),
         };
@@ -286,6 +289,11 @@ impl Overlay {
     pub fn handle_endpoints(&mut self, mut endpoints: Vec<SocketAddr>) {
         endpoints.truncate(crate::wire::connect::ENDPOINTS_MAX);
         self.endpoints = endpoints;
+    }
+
+    /// The node knows the revocation notice of this number since then, in seconds since 1970.
+    pub fn handle_noticed(&mut self, number: u64, at: u64) {
+        self.noticed = (number, at);
     }
 
     /// A linked peer told of its neighbours.
