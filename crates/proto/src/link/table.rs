@@ -12,7 +12,7 @@ use crate::session::{Index, LaneId};
 use std::collections::BTreeMap;
 
 /// Slots in use at most: sessions, handshakes and dials. Bounds the memory of all of them together.
-const SLOTS_MAX: usize = 65_536;
+pub(super) const SLOTS_MAX: usize = 65_536;
 const _: () = assert!(SLOTS_MAX <= Index::SLOTS_MAX);
 
 /// A handshake under way.

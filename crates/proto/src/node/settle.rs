@@ -4,6 +4,7 @@ use super::Node;
 use super::api::{Answer, Event, LaneInput, Output, Ticket};
 use super::endpoints::is_dialable;
 use crate::NodeId;
+use crate::dht::GiveWay;
 use crate::link;
 use crate::overlay::{self, Instance};
 use crate::path::Path;
@@ -211,8 +212,9 @@ impl Node {
         use vpn::Effect;
         let within = Instance(0);
         let lane = match effect {
-            Effect::Create { op, name, payload, ttl } => {
-                return self.create_for_vpn(op, &name, payload, ttl, now);
+            Effect::Create { op, name, payload, ttl, others_do } => {
+                let way = if others_do { GiveWay::ToOne } else { GiveWay::ToMost };
+                return self.create_for_vpn(op, &name, payload, ttl, way, now);
             }
             Effect::Release { op } => return self.release_for_vpn(op, now),
             Effect::Get { op, name } => return self.get_for_vpn(op, &name, now),

@@ -2,11 +2,13 @@
 
 use super::Node;
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::dht;
 use crate::link;
 use crate::overlay::{self, Instance};
 use crate::path::Path;
 use crate::time::Now;
+use crate::vpn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -108,6 +110,15 @@ impl Node {
             overlay: self.overlay(Instance(0)).counters(),
             dht: self.dht(Instance(0)).counts(),
         }
+    }
+
+    /// Every bounded place of the node and how full it is.
+    pub fn fills(&self) -> impl Iterator<Item = Fill> + '_ {
+        let own = [self.questions.fill(), self.operations.fill(self.overlays.len())];
+        let overlays = self.overlays.iter().flat_map(overlay::Overlay::fills);
+        let dhts = self.dhts.iter().flat_map(dht::Dht::fills);
+        let vpn = self.vpn.iter().flat_map(vpn::Vpn::fills);
+        self.links.fills().into_iter().chain(own).chain(overlays).chain(dhts).chain(vpn)
     }
 
     /// How much of what is bounded is in use.

@@ -3,7 +3,8 @@
 use super::Node;
 use super::api::{Answer, Ticket};
 use crate::NodeId;
-use crate::dht::{self, Dht, OpId, Outcome, Signer, Verifier};
+use crate::bounds::Fill;
+use crate::dht::{self, Dht, GiveWay, OpId, Outcome, Signer, Verifier};
 use crate::overlay::Instance;
 use crate::session::suite::Suite;
 use crate::time::Now;
@@ -33,6 +34,11 @@ enum Asker {
 }
 
 impl Operations {
+    /// How full the table is: whoever waits, waits for an operation.
+    pub fn fill(&self, overlays: usize) -> Fill {
+        Fill::new("askers of the hash table", self.waiting.len(), overlays * dht::OPS_MAX)
+    }
+
     fn begin(&mut self, asker: Asker) -> OpId {
         self.last += 1;
         let op = OpId(self.last);
@@ -119,13 +125,14 @@ impl Node {
         name: &str,
         payload: Vec<u8>,
         ttl: Duration,
+        way: GiveWay,
         now: Now,
     ) {
         let key = Key::derive(Kind::Exclusive, VPN_DOMAIN, name.as_bytes());
         self.operations.published.insert(op, key);
         let id = self.operations.begin(Asker::Vpn(op));
         let started =
-            self.with_dht(Instance(0), now, |dht, cx| dht.create(id, key, payload, ttl, cx));
+            self.with_dht(Instance(0), now, |dht, cx| dht.create(id, key, payload, ttl, way, cx));
         self.begun(id, started, now);
     }
 
