@@ -7,6 +7,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo unshare --user --map-root-user --
 
 # Programs that tests and demo start, each with its Debian package.
 PROGRAMS := ip:iproute2 nft:nftables ping:iputils-ping nsenter:util-linux setpriv:util-linux \
+	ssh:openssh-client sshd:openssh-server faketime:faketime \
 	iperf3:iperf3 curl:curl python3:python3 openssl:openssl git:git cc:gcc cmake:cmake
 
 .DEFAULT_GOAL := help

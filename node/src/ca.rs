@@ -3,13 +3,13 @@
 //! | file | what |
 //! |---|---|
 //! | `ca.pem`, `ca.key` | the authority; the key never leaves the directory |
-//! | `network.yaml`, `secret.yaml` | the group's settings and secret, which go into blobs |
+//! | `network.yaml`, `secrets.yaml` | the group's settings and secrets, which go into blobs |
 //! | `issued/<serial>.pem` | every certificate signed; a key seen before keeps its salt and ID |
 //! | `notices.txt` | revocations so far, for `warren up --notices` and for blobs |
 //!
 //! The directory is mode 0700. One salt is drawn per key, so nobody gets a choice of node IDs by asking
-//! twice. Revoking does not change the group secret: it is a gate against outsiders, and whom the notice
-//! names is refused by certificate.
+//! twice. Revoking starts a new generation of the group secret, which members pass on among themselves: whom
+//! the notice names does not even get answers any more, once the older generations have aged out.
 
 use std::fs;
 use std::io;
@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use pki::{
-    Blob, Certificate, CertificateAuthority, GroupSecret, HostPort, Ipv4Subnet, MTU_MAX, MTU_MIN,
-    Member, Network, Request, Revoked, SignOptions, Trust, UnixTime, yaml,
+    Blob, Certificate, CertificateAuthority, GENERATIONS_MAX, GroupSecret, HostPort, Ipv4Subnet,
+    MTU_MAX, MTU_MIN, Member, Network, Request, Revoked, SignOptions, Trust, UnixTime, yaml,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::cli::{Ca, RevokeWhat};
 use crate::clock;
@@ -39,7 +40,7 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
         Ca::Init { dir, group, ipv4, mtu } => init(dir, group, *ipv4, *mtu, now),
         Ca::Sign { dir, request, user, role, days, ipv4, host, out } => {
             let authority = Directory::open(dir)?;
-            let request = Request::parse(&read_text(request)?).map_err(Failure::identity)?;
+            let request = read_request(request)?;
             let user = user.as_deref().or(request.name()).ok_or_else(|| {
                 Failure::usage("the request names nobody: say who with --user NAME")
             })?;
@@ -51,7 +52,13 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
                 ..SignOptions::new(user)
             };
             let certificate = authority.sign(&request, options, now)?;
-            write_out(out.as_deref(), &certificate.to_pem())
+            write_out(out.as_deref(), &certificate.to_pem())?;
+            if let Some(out) = out {
+                let member = certificate.unverified().map_err(Failure::identity)?;
+                let (user, id, end) = (member.user, member.node_id, member.not_after);
+                println!("certificate of {user}, node {id}, until {end}: {}", out.display());
+            }
+            Ok(())
         }
         Ca::Revoke { dir, what } => Directory::open(dir)?.revoke(what, now),
         Ca::Show { dir, json } => show(&Directory::open(dir)?, *json, now),
@@ -59,7 +66,11 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
             let enclosed = certificate.as_deref().map(read_certificate).transpose()?;
             let text = Directory::open(dir)?.blob(bootstrap.clone(), enclosed)?;
             match out {
-                Some(path) => write_secret(path, &text),
+                Some(path) => {
+                    write_secret(path, &text)?;
+                    println!("{} holds the group secret: pass it on as a password", path.display());
+                    Ok(())
+                }
                 None => write_out(None, &text),
             }
         }
@@ -83,10 +94,29 @@ fn init(dir: &Path, group: &str, ipv4: Ipv4Subnet, mtu: u16, now: UnixTime) -> R
     let folder = dir.join("issued");
     fs::create_dir_all(&folder).map_err(|error| cannot_write(&folder, &error))?;
     write_yaml(&dir.join("network.yaml"), &network)?;
-    write_yaml(&dir.join("secret.yaml"), &GroupSecret::random(1))?;
+    write_yaml(&dir.join("secrets.yaml"), &[Secret::new(1, now)])?;
     write_secret(&dir.join("ca.pem"), &authority.certificate().to_pem())?;
     // Last: with it the authority exists.
-    write_secret(&dir.join("ca.key"), &authority.key().to_pkcs8_pem())
+    write_secret(&dir.join("ca.key"), &authority.key().to_pkcs8_pem())?;
+    let (place, network) = (dir.display(), network.ipv4);
+    println!(
+        "authority of group {group}, network {network}, made in {place}: keep the directory safe"
+    );
+    Ok(())
+}
+
+/// A generation of the group secret in `secrets.yaml`; it is signed where it goes into a blob.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Secret {
+    secret: GroupSecret,
+    issued: UnixTime,
+}
+
+impl Secret {
+    fn new(generation: u32, issued: UnixTime) -> Self {
+        Self { secret: GroupSecret::random(generation), issued }
+    }
 }
 
 /// An authority that was made by `init`, locked for this process.
@@ -94,7 +124,8 @@ struct Directory {
     path: PathBuf,
     authority: CertificateAuthority,
     network: Network,
-    secret: GroupSecret,
+    /// Newest first.
+    secrets: Vec<Secret>,
     trust: Trust,
     _locked: StateDir,
 }
@@ -112,14 +143,15 @@ impl Directory {
         let authority = CertificateAuthority::from_pem(&read("ca.pem")?, &read("ca.key")?)
             .map_err(Failure::identity)?;
         let network: Network = yaml::from_str(&read("network.yaml")?).map_err(Failure::identity)?;
-        let secret = yaml::from_str(&read("secret.yaml")?).map_err(Failure::identity)?;
+        let secrets = Zeroizing::new(read("secrets.yaml")?);
+        let secrets = yaml::from_str(&secrets).map_err(Failure::identity)?;
         let pinned = [authority.certificate().clone()];
         let mut trust = Trust::new(&network.group, &pinned, None).map_err(Failure::identity)?;
         if path.join("notices.txt").exists() {
             let taken = trust.ledger_mut().take_text(&read("notices.txt")?);
             taken.map_err(|error| Failure::identity(format!("notices.txt: {error}")))?;
         }
-        Ok(Self { path: path.to_owned(), authority, network, secret, trust, _locked: locked })
+        Ok(Self { path: path.to_owned(), authority, network, secrets, trust, _locked: locked })
     }
 
     fn sign(
@@ -162,12 +194,26 @@ impl Directory {
             RevokeWhat { user: Some(user), .. } => Revoked::User(user.clone()),
             _ => return Err(Failure::usage("say whom: --serial, --node or --user")),
         };
+        let is_meant = |member: &Member| match &subject {
+            Revoked::Serial(serial) => member.serial == *serial,
+            Revoked::Node(node) => member.node_id == *node,
+            Revoked::User(user) => member.user == *user,
+            Revoked::Issuer(issuer) => member.issuer == *issuer,
+        };
+        let is_known = self.issued()?.iter().any(is_meant);
         let ledger = self.trust.ledger_mut();
         let notice = self.authority.revoke(subject, ledger, now).map_err(Failure::identity)?;
         self.authority.head(ledger, now, now + HEAD_LIFE).map_err(Failure::identity)?;
         let path = self.path.join("notices.txt");
         write_secret(&path, &ledger.to_text())?;
-        println!("notice {} written to {}", notice.number, path.display());
+        self.secrets.insert(0, Secret::new(ledger.generation(), now));
+        self.secrets.truncate(GENERATIONS_MAX);
+        write_yaml(&self.path.join("secrets.yaml"), &self.secrets)?;
+        let (number, place) = (notice.number, path.display());
+        println!("notice {number} written to {place}: hand it to the nodes (warren up --notices)");
+        if !is_known {
+            eprintln!("warren: nothing signed here is concerned: see warren ca show for who is");
+        }
         Ok(())
     }
 
@@ -175,9 +221,11 @@ impl Directory {
         &self,
         bootstrap: Vec<HostPort>,
         certificate: Option<Certificate>,
-    ) -> Result<zeroize::Zeroizing<String>, Failure> {
+    ) -> Result<Zeroizing<String>, Failure> {
         let ca = vec![self.authority.certificate().clone()];
-        let mut blob = Blob::new(self.network.clone(), ca, bootstrap, self.secret.clone());
+        let sign = |held: &Secret| self.authority.sign_secret(held.secret.clone(), held.issued);
+        let secrets = self.secrets.iter().map(sign).collect();
+        let mut blob = Blob::new(self.network.clone(), ca, bootstrap, secrets);
         blob.certificate = certificate;
         blob.notices = self.trust.ledger().to_text().lines().map(str::to_owned).collect();
         blob.to_yaml().map_err(Failure::usage)
@@ -255,6 +303,13 @@ fn show(authority: &Directory, json: bool, now: UnixTime) -> Result<(), Failure>
         text += &format!("{serial}  node {node_id}  {user}  {roles}  until {not_after}  {state}\n");
     }
     write_out(None, &text)
+}
+
+fn read_request(path: &Path) -> Result<Request, Failure> {
+    Request::parse(&read_text(path)?).map_err(|error| {
+        let place = path.display();
+        Failure::identity(format!("{place}: {error}: name the file that warren request wrote"))
+    })
 }
 
 /// Reads a certificate file that the user named.
@@ -337,6 +392,9 @@ mod tests {
         let blob = Blob::parse(&ca.blob(Vec::new(), None).unwrap()).unwrap();
         let judged = blob.trust().unwrap().judge(certificate.der(), NOW);
         assert!(matches!(judged, Err(Refusal::Revoked { notice: 1 })), "{judged:?}");
+        let generations: Vec<u32> =
+            blob.group_secrets.iter().map(|s| s.secret.generation).collect();
+        assert_eq!(generations, [2, 1], "a new one, and the one of members that have not got it");
     }
 
     #[test]

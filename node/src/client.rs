@@ -66,7 +66,8 @@ fn render(request: &Request, value: Value) -> Result<String, Failure> {
         Request::Peers => render_peers(&read::<Vec<Peer>>(value)?),
         Request::Ping { .. } => {
             let Pong { node_id, rtt_ms, hops, path } = read(value)?;
-            format!("pong from {node_id}: {rtt_ms:.2} ms, {hops} hops, path {path}\n")
+            let unit = if hops == 1 { "hop" } else { "hops" };
+            format!("pong from {node_id}: {rtt_ms:.2} ms, {hops} {unit}, path {path}\n")
         }
         Request::DhtGet { .. } => render_values(&read(value)?),
         Request::DhtPut { .. } => {

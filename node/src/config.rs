@@ -119,7 +119,7 @@ impl Config {
     fn read(path: &Path) -> Result<Self, Failure> {
         let text = read_text(path)?;
         let mut config: Self = pki::yaml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+            .map_err(|error| Failure::usage(format!("{}: {error}: correct it", path.display())))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for file in [&mut config.blob_file, &mut config.notices].into_iter().flatten() {
             *file = folder.join(&*file);
@@ -154,8 +154,9 @@ impl Config {
             (Some(path), None) => {
                 let blob = Blob::parse(&read_text(path)?);
                 let place = path.display();
-                self.blob =
-                    Some(blob.map_err(|error| Failure::identity(format!("{place}: {error}")))?);
+                self.blob = Some(blob.map_err(|error| {
+                    Failure::identity(format!("{place}: {error}: ask for the group's file again"))
+                })?);
                 Ok(())
             }
             (None, _) => Ok(()),
@@ -164,7 +165,7 @@ impl Config {
 
     fn check(&self) -> Result<(), Failure> {
         let blob = self.blob()?;
-        blob.trust().map_err(Failure::identity)?;
+        blob.trust().and_then(|trust| blob.keyring(&trust)).map_err(Failure::identity)?;
         let subnet = blob.network.ipv4;
         match self.address {
             Some(address) if !subnet.is_host(address) => Err(Failure::usage(format!(
@@ -183,8 +184,14 @@ pub fn socket_path(socket: Option<&Path>, state_dir: &Path) -> PathBuf {
 
 /// Reads a text file that the user named.
 pub fn read_text(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))
+    std::fs::read_to_string(path).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "name a file that is there",
+            std::io::ErrorKind::PermissionDenied => "run as its owner, or let this user read it",
+            _ => "name another file",
+        };
+        Failure::usage(format!("cannot read {}: {error}: {hint}", path.display()))
+    })
 }
 
 /// Where metrics are served, if they are.
@@ -233,7 +240,8 @@ mod tests {
         let authority = CertificateAuthority::create("team", UnixTime(1_800_000_000)).unwrap();
         let network = Network::new("team", "10.42.0.0/24".parse().unwrap());
         let ca = vec![authority.certificate().clone()];
-        let blob = Blob::new(network, ca, Vec::new(), GroupSecret::random(1));
+        let secrets = vec![authority.sign_secret(GroupSecret::random(1), UnixTime(1_800_000_000))];
+        let blob = Blob::new(network, ca, Vec::new(), secrets);
         blob.to_yaml().unwrap().to_string()
     }
 

@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
-use pki::{Blob, Certificate, GroupSecret, Member, PrivateKey, Trust, UnixTime};
+use pki::{Blob, Certificate, Keyring, LineError, Member, PrivateKey, Trust, UnixTime};
 use proto::session::aead::Cipher;
 use proto::session::tls::TlsSuite;
 
+use crate::advice;
 use crate::ca::read_certificate;
 use crate::config::{Config, read_text};
 use crate::failure::Failure;
@@ -19,10 +20,10 @@ use crate::state::StateDir;
 pub struct Identity {
     /// The certificate, read.
     pub member: Member,
-    /// Authorities and revocations of the group.
+    /// Authorities and revocations of the group as they were at the start; the node knows the present ones.
     pub trust: Trust,
-    /// What all members share.
-    pub secret: GroupSecret,
+    /// Generations of what all members share, as they were at the start.
+    pub keyring: Keyring,
     key: PrivateKey,
     certificate: Certificate,
 }
@@ -42,10 +43,12 @@ impl Identity {
         let certificate = choose(&key, given, blob, state)?;
         let member = trust
             .judge(certificate.der(), now)
-            .map_err(|refusal| Failure::identity(format!("own certificate: {refusal}")))?;
+            .map_err(|refusal| Failure::identity(advice::on_own(refusal, now)))?;
         state.set_certificate(&certificate)?;
         state.set_notices(&trust.ledger().to_text())?;
-        Ok(Self { member, trust, secret: blob.group_secret.clone(), key, certificate })
+        let keyring = keyring(blob, &trust, state, now)?;
+        state.set_secrets(keyring.all())?;
+        Ok(Self { member, trust, keyring, key, certificate })
     }
 
     /// The handshake side of the identity.
@@ -56,13 +59,27 @@ impl Identity {
     }
 }
 
-/// Reads a notices file into the ledger of `trust`; returns how many lines were new.
-pub fn read_notices(trust: &mut Trust, path: &Path) -> Result<usize, Failure> {
-    let taken = trust.ledger_mut().take_text(&read_text(path)?);
-    taken.map_err(|error| {
-        let place = path.display();
-        Failure::identity(format!("{place}: {error}: copy notices.txt from the authority again"))
-    })
+/// What the user reads when a notices file is not good.
+pub fn bad_notices(path: &Path, error: &LineError) -> Failure {
+    let place = path.display();
+    Failure::identity(format!("{place}: {error}: copy notices.txt from the authority again"))
+}
+
+fn keyring(
+    blob: &Blob,
+    trust: &Trust,
+    state: &StateDir,
+    now: UnixTime,
+) -> Result<Keyring, Failure> {
+    let mut keyring = blob.keyring(trust).map_err(Failure::identity)?;
+    for signed in state.secrets()? {
+        // Those of an earlier authority no longer fit; then the blob's count.
+        if let Err(error) = keyring.take(signed, trust) {
+            tracing::warn!(%error, "group secret of an earlier run ignored");
+        }
+    }
+    keyring.prune(now);
+    Ok(keyring)
 }
 
 fn trust(blob: &Blob, notices: Option<&Path>, state: &StateDir) -> Result<Trust, Failure> {
@@ -74,7 +91,8 @@ fn trust(blob: &Blob, notices: Option<&Path>, state: &StateDir) -> Result<Trust,
         }
     }
     if let Some(path) = notices {
-        read_notices(&mut trust, path)?;
+        let taken = trust.ledger_mut().take_text(&read_text(path)?);
+        taken.map_err(|error| bad_notices(path, &error))?;
     }
     Ok(trust)
 }

@@ -12,8 +12,9 @@
 //! | [`api`], [`client`] | how do the other commands talk to it |
 //! | [`metrics`], [`log`], [`notify`] | what does an operator see |
 //! | [`request`], [`ca`] | how is a group made with no server |
-//! | [`failure`] | what does a user read when it does not work |
+//! | [`advice`], [`failure`] | what does a user read when it does not work |
 
+mod advice;
 mod api;
 mod ca;
 mod cli;

@@ -23,7 +23,11 @@ pub fn run(make: &MakeRequest) -> Result<(), Failure> {
         }
     };
     let request = Request::new(&key, make.name.as_deref()).map_err(Failure::usage)?;
-    write_out(make.out.as_deref(), &request.to_pem())
+    write_out(make.out.as_deref(), &request.to_pem())?;
+    if let Some(out) = &make.out {
+        println!("request written to {}: have it signed with warren ca sign", out.display());
+    }
+    Ok(())
 }
 
 /// Writes a text that is no secret to a file or standard output.

@@ -1,4 +1,4 @@
-//! What a node remembers over a restart: key, certificate, lease, known peers, notices.
+//! What a node remembers over a restart: key, certificate, group secrets, lease, known peers, notices.
 //!
 //! One directory of mode 0700, held by one process at a time through a lock file. A write is a new
 //! file, synced, renamed over the old one, and the directory synced: after a crash there is the old
@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use pki::{Certificate, NodeId, PrivateKey};
+use pki::{Certificate, NodeId, PrivateKey, SignedSecret};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
@@ -28,6 +29,7 @@ const CERTIFICATE: &str = "certificate.pem";
 const LEASE: &str = "lease.json";
 const PEERS: &str = "peers.json";
 const NOTICES: &str = "notices.txt";
+const SECRETS: &str = "secrets.yaml";
 
 /// The virtual address of an earlier run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +148,18 @@ impl StateDir {
     /// Keeps the revocation notices.
     pub fn set_notices(&self, text: &str) -> Result<(), Failure> {
         self.write(NOTICES, text.as_bytes())
+    }
+
+    /// Generations of the group secret of earlier runs.
+    pub fn secrets(&self) -> Result<Vec<SignedSecret>, Failure> {
+        let Some(text) = self.read(SECRETS)?.map(Zeroizing::new) else { return Ok(Vec::new()) };
+        pki::yaml::from_str(&text).map_err(|error| self.unusable(SECRETS, error))
+    }
+
+    /// Keeps the generations of the group secret.
+    pub fn set_secrets(&self, secrets: &[SignedSecret]) -> Result<(), Failure> {
+        let text = pki::yaml::to_string(&secrets).map_err(|error| self.unusable(SECRETS, error))?;
+        self.write(SECRETS, text.as_bytes())
     }
 
     fn read(&self, name: &str) -> Result<Option<String>, Failure> {

@@ -3,13 +3,15 @@
 //! First everything is read and judged, then everything is opened, then the node runs.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use packetio::{Device, MemoryDevice, Offloads, Tun, TunOptions, Udp, UdpOptions};
+use packetio::{Device, MemoryDevice, Offloads, OpenError, Tun, TunOptions, Udp, UdpOptions};
 use pki::HostPort;
 use proto::Node;
-use proto::node::api::{Access, Config as NodeConfig, OverlayConfig};
+use proto::node::api::{Access, Config as NodeConfig, OverlayConfig, VpnConfig};
+use proto::overlay::Instance;
 use proto::overlay::shortcut::Harmonic;
 use proto::vpn;
 use proto::vpn::address::{Subnet, ipv6_of};
@@ -56,12 +58,16 @@ pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::host(format!("cannot start: {error}")))?;
-    runtime.block_on(async move { open(config, identity, state, role).await?.run().await })
+    let certificate_file = start.certificate.clone();
+    runtime.block_on(async move {
+        open(config, certificate_file, identity, state, role).await?.run().await
+    })
 }
 
 /// Opens sockets and device and makes the node.
 async fn open(
     config: Config,
+    certificate_file: Option<PathBuf>,
     identity: Identity,
     state: Arc<StateDir>,
     role: Role,
@@ -101,6 +107,7 @@ async fn open(
         node,
         clock,
         config,
+        certificate_file,
         identity,
         udp,
         listen,
@@ -124,7 +131,7 @@ fn make_node(
 ) -> Result<Node, Failure> {
     let overlay = OverlayConfig {
         suite: Box::new(identity.suite()?),
-        access: Access::Group(vec![identity.secret.clone()]),
+        access: Access::Members(identity.keyring.clone()),
         bootstrap,
         known: known.peers().iter().map(|peer| (peer.id, peer.endpoint)).collect(),
         shortcuts: Box::new(Harmonic),
@@ -132,6 +139,7 @@ fn make_node(
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed)
         .map_err(|_| Failure::host("the system has no randomness to give"))?;
+    let vpn = vpn.map(|network| VpnConfig { over: Instance(0), network });
     let parts = NodeConfig { overlays: vec![overlay], vpn };
     Node::new(parts, seed, clock.now()).map_err(Failure::usage)
 }
@@ -182,7 +190,13 @@ fn open_tun(config: &Config) -> Result<Tun, Failure> {
     Tun::open(&options).map_err(|error| {
         // The chain of causes tells what the system said.
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        Failure::host(format!("{error}{}", cause.unwrap_or_default()))
+        let hint = match error {
+            OpenError::NameBusy(_) | OpenError::NameTooLong(_) | OpenError::NameInvalid(_) => {
+                " (--device NAME)"
+            }
+            _ => "",
+        };
+        Failure::host(format!("{error}{}{hint}", cause.unwrap_or_default()))
     })
 }
 

@@ -5,19 +5,14 @@
 mod common;
 
 use std::net::UdpSocket;
-use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{Group, Member, WARREN, fails, text, warren, works};
-use pki::{CertificateAuthority, Request, SignOptions, UnixTime};
+use common::{Group, Member, WARREN, fails, fake_clock, text, warren, works};
 
 const USAGE: i32 = 2;
 const IDENTITY: i32 = 3;
 const HOST: i32 = 4;
 const NO_DAEMON: i32 = 5;
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[test]
 fn a_certificate_of_another_key() {
@@ -33,30 +28,32 @@ fn a_certificate_of_another_key() {
 fn an_expired_certificate() {
     let group = Group::new();
     let ana = group.member("ana", &[]);
-    sign_at(&group, &ana, now() - 8 * DAY);
-    let (code, line) = start(&group, &ana, &[]);
+    let (code, line) = start_at("+9d", &group, &ana);
     assert_eq!(code, IDENTITY);
-    assert!(line.contains("expired at") && line.contains("renew it"), "{line}");
+    assert!(line.contains("own certificate: it expired at"), "{line}");
+    assert!(line.contains("2 days later: have the request signed again"), "{line}");
 }
 
 #[test]
 fn a_clock_that_is_a_day_behind() {
     let group = Group::new();
     let ana = group.member("ana", &[]);
-    sign_at(&group, &ana, now() + DAY);
-    let (code, line) = start(&group, &ana, &[]);
+    let (code, line) = start_at("-1d", &group, &ana);
     assert_eq!(code, IDENTITY);
-    assert!(line.contains("valid only from") && line.contains("correct the clock"), "{line}");
+    // Certificates are valid from an hour before they are signed.
+    assert!(
+        line.contains("valid only from") && line.contains("the clock is 23 h behind"),
+        "{line}"
+    );
 }
 
 #[test]
 fn a_clock_that_is_a_day_ahead() {
     let group = Group::new();
-    let ana = group.member("ana", &[]);
-    sign_for(&group, &ana, now() - DAY - DAY / 24, DAY);
-    let (code, line) = start(&group, &ana, &[]);
+    let ana = group.member("ana", &["--days", "1"]);
+    let (code, line) = start_at("+25h", &group, &ana);
     assert_eq!(code, IDENTITY);
-    assert!(line.contains("compare the clocks"), "{line}");
+    assert!(line.contains("if it is new, the clock is ahead: set it"), "{line}");
 }
 
 #[test]
@@ -99,7 +96,7 @@ fn a_certificate_of_another_group() {
     let stranger = other.member("ana", &[]);
     let (code, line) = start(&group, &stranger, &[]);
     assert_eq!(code, IDENTITY);
-    assert!(line.contains("for another group; use the blob of this group"), "{line}");
+    assert!(line.contains("for another group than the blob: take"), "{line}");
 }
 
 #[test]
@@ -108,7 +105,7 @@ fn a_certificate_of_a_foreign_authority_with_the_same_group_name() {
     let stranger = impostor.member("ana", &[]);
     let (code, line) = start(&group, &stranger, &[]);
     assert_eq!(code, IDENTITY);
-    assert!(line.contains("unknown authority; compare the CA"), "{line}");
+    assert!(line.contains("from another authority than those in the blob: take"), "{line}");
 }
 
 #[test]
@@ -134,6 +131,7 @@ fn an_unknown_configuration_key() {
     let (code, line) = fails(&mut warren(&["up", "--config", text(&config)]));
     assert_eq!(code, USAGE);
     assert!(line.contains("listen_port") && line.contains("line 2"), "{line}");
+    assert!(line.contains("correct it"), "{line}");
 }
 
 #[test]
@@ -144,7 +142,7 @@ fn an_unknown_key_in_the_blob() {
     std::fs::write(&blob, yaml + "\ncolour: green\n").unwrap();
     let (code, line) = fails(&mut warren(&["up", "--blob", text(&blob)]));
     assert_eq!(code, IDENTITY);
-    assert!(line.contains("colour"), "{line}");
+    assert!(line.contains("colour") && line.contains("ask for the group's file"), "{line}");
 }
 
 #[test]
@@ -155,6 +153,7 @@ fn no_blob_and_a_blob_that_is_not_there() {
     let (code, line) = fails(&mut warren(&["up", "--blob", "/does/not/exist"]));
     assert_eq!(code, USAGE);
     assert!(line.contains("cannot read /does/not/exist"), "{line}");
+    assert!(line.contains("name a file that is there"), "{line}");
 }
 
 #[test]
@@ -255,7 +254,7 @@ fn ns_a_device_name_that_is_in_use() {
     command.args(ana.start("up", &blob)).args(["--listen", "127.0.0.1:0", "--device", "lo"]);
     let (code, line) = fails(&mut command);
     assert_eq!(code, HOST);
-    assert!(line.contains("interface lo is in use"), "{line}");
+    assert!(line.contains("lo is in use") && line.contains("--device NAME"), "{line}");
 }
 
 #[test]
@@ -274,6 +273,29 @@ fn a_directory_without_an_authority() {
     assert!(line.contains("warren ca init"), "{line}");
 }
 
+#[test]
+fn a_file_that_is_no_request() {
+    let group = Group::new();
+    let (ana, ca) = (group.member("ana", &[]), group.path("ca"));
+    let sign = ["ca", "sign", "--dir", text(&ca), text(&ana.certificate)];
+    let (code, line) = fails(&mut warren(&sign));
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("name the file that warren request wrote"), "{line}");
+}
+
+#[test]
+fn a_revocation_that_concerns_nobody() {
+    let group = Group::new();
+    let ca = group.path("ca");
+    group.member("ana", &[]);
+    let said = |user: &str| {
+        let revoke = ["ca", "revoke", "--dir", text(&ca), "--user", user];
+        String::from_utf8(warren(&revoke).output().unwrap().stderr).unwrap()
+    };
+    assert!(said("anna").contains("see warren ca show"), "a misspelt name is noticed");
+    assert_eq!(said("ana"), "");
+}
+
 fn start(group: &Group, member: &Member, options: &[&str]) -> (i32, String) {
     let mut command = Command::new(WARREN);
     command.args(member.start("bootstrap", &group.blob(&[])));
@@ -283,27 +305,16 @@ fn start(group: &Group, member: &Member, options: &[&str]) -> (i32, String) {
     fails(command.args(options))
 }
 
+/// Starts a member whose clock is off.
+fn start_at(offset: &str, group: &Group, member: &Member) -> (i32, String) {
+    let blob = group.blob(&[]);
+    let mut command = Command::new("env");
+    command.args(fake_clock(offset)).arg(WARREN).args(member.start("bootstrap", &blob));
+    fails(command.args(["--listen", "127.0.0.1:0"]))
+}
+
 fn start_up(group: &Group, member: &Member, mut command: Command) -> (i32, String) {
     let blob = group.blob(&[]);
     command.args(member.start("up", &blob));
     fails(command.args(["--listen", "127.0.0.1:0", "--device", "warrentest1"]))
-}
-
-fn sign_at(group: &Group, member: &Member, at: UnixTime) {
-    sign_for(group, member, at, 7 * DAY);
-}
-
-/// Replaces a member's certificate by one signed at another time.
-fn sign_for(group: &Group, member: &Member, at: UnixTime, life: Duration) {
-    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
-    let (ca, key) = (read(group.path("ca/ca.pem")), read(group.path("ca/ca.key")));
-    let authority = CertificateAuthority::from_pem(&ca, &key).unwrap();
-    let request = Request::parse(&read(member.request.clone())).unwrap();
-    let options = SignOptions { life, ..SignOptions::new("ana") };
-    let certificate = authority.sign(&request, &options, at).unwrap();
-    std::fs::write(&member.certificate, certificate.to_pem()).unwrap();
-}
-
-fn now() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
 }

@@ -84,10 +84,10 @@ fn ns_se_05_refusals_name_their_reason_at_both_ends() -> Result<()> {
 
     // Another authority whose group has the same name, and one whose group has another: with the first group's
     // secret both get as far as the certificates, as a former member with a forged authority would.
-    let ours = std::fs::read_to_string(net.group.path("ca/secret.yaml"))?;
+    let ours = std::fs::read_to_string(net.group.path("ca/secrets.yaml"))?;
     for (name, last, why) in [("team", 10, "unknown authority"), ("other", 11, "another group")] {
         let stranger = Group::named(name);
-        std::fs::write(stranger.path("ca/secret.yaml"), &ours)?;
+        std::fs::write(stranger.path("ca/secrets.yaml"), &ours)?;
         let mut node = net.node(&format!("stranger{last}"), last, &[])?;
         node.member = stranger.member("eve", &[]);
         let blob = stranger.blob(&["192.0.2.2:7415"]);

@@ -16,11 +16,13 @@ use crate::extension::Roles;
 use crate::id::{IssuerId, NodeId, Salt, Serial};
 use crate::issuer::{Issuer, ROOT_UNIT};
 use crate::key::{PrivateKey, X509Signer};
+use crate::keyring::SignedSecret;
 use crate::ledger::{Ledger, LedgerError};
 use crate::name::{check_group, check_host, check_user};
 use crate::notice::{Head, Notice, Revoked};
 use crate::profile::{self, BACKDATE, Member};
 use crate::request::Request;
+use crate::secret::GroupSecret;
 use crate::trust::{CLOCK_TOLERANCE, RENEWAL_GRACE};
 use crate::unix_time::UnixTime;
 
@@ -199,6 +201,12 @@ impl CertificateAuthority {
         let head = Head::sign(self.group(), &self.key, tip, (now, next_update));
         ledger.observe(head.clone())?;
         Ok(head)
+    }
+
+    /// Signs a generation of the group secret, for members to pass on. Its number is that of the
+    /// newest notice plus one ([`Ledger::generation`]).
+    pub fn sign_secret(&self, secret: GroupSecret, issued: UnixTime) -> SignedSecret {
+        SignedSecret::sign(self.group(), &self.key, secret, issued)
     }
 
     /// Lends key and name to the writer of certificates and lists.

@@ -7,8 +7,10 @@
 //!   -----BEGIN CERTIFICATE----- …
 //! root: | …                   # optional: the offline root that signed them
 //! bootstrap: [ "boot.example.org:7415", "[2001:db8::1]:7415" ]
-//! group_secret: { generation: 1, key: <base64 of 32 bytes> }
-//! enrolment: { url: "https://…", token: … }   # optional: how to get a certificate
+//! group_secrets:              # newest first; older ones are still accepted
+//!   - { generation: 1, key: <base64 of 32 bytes>, issued: 1767225600, signature: <base64> }
+//! enrolment:                  # optional: how to get a certificate
+//!   { url: "https://…", pins: [ "sha256:…" ], token: wt1_… }
 //! certificate: | …            # optional: or have it already
 //! key: | …                    # optional and seldom: the key should be born on the node
 //! notices: [ <base64> ]       # optional: revocations so far
@@ -26,12 +28,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
+use crate::enrolment::{PINS_MAX, Pin, ServiceUrl, Token};
 use crate::error::Error;
 use crate::key::PrivateKey;
+use crate::keyring::{GENERATIONS_MAX, Keyring, SecretError, SignedSecret};
 use crate::ledger::LedgerError;
 use crate::network::Network;
 use crate::pem::from_base64;
-use crate::secret::GroupSecret;
 use crate::trust::Trust;
 use crate::yaml::{self, YamlError};
 
@@ -47,6 +50,9 @@ pub enum BlobError {
     /// Authorities, group and root do not fit together.
     #[error("the blob's authority is not usable: {0}")]
     Authority(#[from] Error),
+    /// A generation of the group secret is not good.
+    #[error("the blob's group secrets: {0}")]
+    Secret(#[from] SecretError),
     /// A notice is not good.
     #[error("entry {entry} of the blob's notices: {error}")]
     Notice {
@@ -73,8 +79,9 @@ pub struct Blob {
     /// Where to find the public overlay.
     #[serde(deserialize_with = "read_bootstrap")]
     pub bootstrap: Vec<HostPort>,
-    /// What members share.
-    pub group_secret: GroupSecret,
+    /// What members share: at least one generation, newest first.
+    #[serde(deserialize_with = "read_secrets")]
+    pub group_secrets: Vec<SignedSecret>,
     /// How to get a certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolment: Option<Enrolment>,
@@ -100,7 +107,7 @@ impl Blob {
         network: Network,
         ca: Vec<Certificate>,
         bootstrap: Vec<HostPort>,
-        group_secret: GroupSecret,
+        group_secrets: Vec<SignedSecret>,
     ) -> Self {
         Self {
             version: Version,
@@ -108,7 +115,7 @@ impl Blob {
             ca,
             root: None,
             bootstrap,
-            group_secret,
+            group_secrets,
             enrolment: None,
             certificate: None,
             key: None,
@@ -119,7 +126,7 @@ impl Blob {
     /// Reads a blob and makes sure that it can be used.
     pub fn parse(text: &str) -> Result<Self, BlobError> {
         let blob: Self = yaml::from_str(text)?;
-        blob.trust()?;
+        blob.keyring(&blob.trust()?)?;
         Ok(blob)
     }
 
@@ -138,6 +145,15 @@ impl Blob {
         }
         Ok(trust)
     }
+
+    /// Takes in the generations of the group secret.
+    pub fn keyring(&self, trust: &Trust) -> Result<Keyring, BlobError> {
+        let mut keyring = Keyring::default();
+        for signed in &self.group_secrets {
+            keyring.take(signed.clone(), trust)?;
+        }
+        Ok(keyring)
+    }
 }
 
 impl fmt::Debug for Blob {
@@ -145,7 +161,7 @@ impl fmt::Debug for Blob {
         f.debug_struct("Blob")
             .field("network", &self.network)
             .field("bootstrap", &self.bootstrap)
-            .field("group_secret", &self.group_secret)
+            .field("group_secrets", &self.group_secrets)
             .field("notices", &self.notices.len())
             .finish_non_exhaustive()
     }
@@ -156,14 +172,20 @@ impl fmt::Debug for Blob {
 #[serde(deny_unknown_fields)]
 pub struct Enrolment {
     /// Address of the group service.
-    pub url: String,
+    pub url: ServiceUrl,
+    /// Keys of which the service has one; with none, its certificate is verified as on the web.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "read_pins")]
+    pub pins: Vec<Pin>,
     /// The user's secret.
-    pub token: Zeroizing<String>,
+    pub token: Token,
 }
 
 impl fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enrolment").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Enrolment")
+            .field("url", &self.url)
+            .field("pins", &self.pins)
+            .finish_non_exhaustive()
     }
 }
 
@@ -220,8 +242,8 @@ impl<'de> Deserialize<'de> for HostPort {
 }
 
 /// The number of this format: 1 and no other.
-#[derive(Clone, Copy)]
-struct Version;
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Version;
 
 impl Serialize for Version {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -260,6 +282,17 @@ fn read_bootstrap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Host
     let all = Vec::<HostPort>::deserialize(deserializer)?;
     let fits = all.len() <= BOOTSTRAP_MAX;
     fits.then_some(all).ok_or_else(|| D::Error::custom("at most 64 bootstrap addresses"))
+}
+
+fn read_secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SignedSecret>, D::Error> {
+    let all = Vec::<SignedSecret>::deserialize(deserializer)?;
+    let fits = (1..=GENERATIONS_MAX).contains(&all.len());
+    fits.then_some(all).ok_or_else(|| D::Error::custom("group_secrets has 1 to 64 generations"))
+}
+
+fn read_pins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pin>, D::Error> {
+    let all = Vec::<Pin>::deserialize(deserializer)?;
+    (all.len() <= PINS_MAX).then_some(all).ok_or_else(|| D::Error::custom("at most 4 pins"))
 }
 
 fn write_key<S: Serializer>(key: &Option<PrivateKey>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -150,7 +150,7 @@ fn hash_cut(parts: &[&[u8]]) -> [u8; 20] {
     id
 }
 
-fn parse_hex(text: &str, out: &mut [u8]) -> Option<()> {
+pub(crate) fn parse_hex(text: &str, out: &mut [u8]) -> Option<()> {
     let digits = text.as_bytes();
     if digits.len() != 2 * out.len() {
         return None;

@@ -123,6 +123,11 @@ impl Ledger {
         self.base + self.notices.len() as u64
     }
 
+    /// Returns the generation of the group secret that the newest notice started.
+    pub fn generation(&self) -> u32 {
+        u32::try_from(self.number()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     /// Returns the newest head.
     pub fn head(&self) -> Option<&Head> {
         self.head.as_ref()
@@ -294,6 +299,12 @@ impl Ledger {
         let oversteps = matches!(notice.subject, Revoked::Issuer(_)) && !signer.is_root;
         let ended = self.ending_of(notice.signer).is_some_and(|end| end <= notice.number);
         if oversteps || ended { Err(LedgerError::NotAuthorised) } else { Ok(()) }
+    }
+
+    /// Returns the keys whose word counts: those of authorities that the root did not end.
+    pub(crate) fn keys_in_force(&self) -> impl Iterator<Item = &[u8]> {
+        let in_force = |signer: &&Signer| self.ending_of(signer.id).is_none();
+        self.signers.iter().filter(in_force).map(|signer| signer.spki.as_slice())
     }
 
     fn signer(&self, id: IssuerId) -> Result<&Signer, LedgerError> {

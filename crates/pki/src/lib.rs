@@ -22,18 +22,22 @@
 //! | `trust`, `refusal` | who is let in, and why not |
 //! | `notice`, `ledger` | who is out |
 //! | `crl` | the same for outside tools |
-//! | `secret` | the group's shared secret |
-//! | `blob`, `network`, `yaml` | what a user is handed to join |
+//! | `secret`, `keyring` | the group's shared secret, and its generations |
+//! | `blob`, `invitation`, `network`, `yaml` | what a user is handed to join |
+//! | `enrolment` | how a node asks a group service for its certificate |
 
 mod authority;
 mod blob;
 mod certificate;
 mod crl;
+pub mod enrolment;
 mod error;
 mod extension;
 mod id;
+mod invitation;
 mod issuer;
 mod key;
+mod keyring;
 mod ledger;
 mod name;
 mod network;
@@ -59,7 +63,9 @@ pub use crl::{Crl, crl};
 pub use error::Error;
 pub use extension::{EXTENSION_OID, ParseRolesError, Roles};
 pub use id::{IssuerId, NodeId, ParseIdError, Salt, Serial};
+pub use invitation::{Handed, Invitation};
 pub use key::{Algorithm, PrivateKey, SIGNATURE_LEN, verify};
+pub use keyring::{GENERATIONS_MAX, Keyring, SIGNED_SECRET_LEN, SecretError, SignedSecret};
 pub use ledger::{Ledger, LedgerError, LineError, NOTICES_MAX, Outcome};
 pub use name::{LABEL_LEN_MAX, NameError, USER_LEN_MAX, check_group, check_host, check_user};
 pub use network::{

@@ -136,27 +136,27 @@ impl<'de> Deserialize<'de> for Ipv4Subnet {
     }
 }
 
-fn default_mtu() -> u16 {
+pub(crate) fn default_mtu() -> u16 {
     MTU_MIN
 }
 
-fn default_lease() -> u32 {
+pub(crate) fn default_lease() -> u32 {
     LEASE_DEFAULT
 }
 
-fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = String::deserialize(deserializer)?;
     check_group(&name).map_err(D::Error::custom)?;
     Ok(name)
 }
 
-fn mtu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+pub(crate) fn mtu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let mtu = u16::deserialize(deserializer)?;
     let in_range = (MTU_MIN..=MTU_MAX).contains(&mtu);
     in_range.then_some(mtu).ok_or_else(|| D::Error::custom("mtu must be 1280 to 9000 bytes"))
 }
 
-fn lease<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+pub(crate) fn lease<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let lease = u32::deserialize(deserializer)?;
     let in_range = (LEASE_MIN..=LEASE_MAX).contains(&lease);
     in_range.then_some(lease).ok_or_else(|| D::Error::custom("lease_seconds must be 60 to 2592000"))

@@ -28,6 +28,9 @@ use crate::unix_time::UnixTime;
 /// How far notBefore lies before the issue, so that members with slow clocks accept each other.
 pub const BACKDATE: Duration = Duration::from_secs(3600);
 
+/// Starts the subject alternative name of a member.
+pub(crate) const URI_SCHEME: &str = "warren://";
+
 /// What a member certificate says about its holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -191,14 +194,20 @@ fn read_uri(x509: &X509Certificate<'_>, group: &str) -> Result<NodeId, Refusal> 
     const MALFORMED: Refusal = Refusal::Malformed("alternative name is not one warren URI");
     let names = x509.subject_alternative_name().ok().flatten().ok_or(MALFORMED)?;
     let [GeneralName::URI(text)] = names.value.general_names[..] else { return Err(MALFORMED) };
-    let path = text.strip_prefix("warren://").ok_or(MALFORMED)?;
-    let (named_group, id) = path.split_once('/').ok_or(MALFORMED)?;
+    let (named_group, id) = parse_uri(text).ok_or(MALFORMED)?;
     if named_group != group {
         return Err(Refusal::WrongGroup);
     }
-    let id: NodeId = id.parse().map_err(|_| MALFORMED)?;
+    Ok(id)
+}
+
+/// Reads group and node ID from a name of ours; the inverse of [`uri`].
+pub(crate) fn parse_uri(text: &str) -> Option<(&str, NodeId)> {
+    let (group, id) = text.strip_prefix(URI_SCHEME)?.split_once('/')?;
+    check_group(group).ok()?;
+    let id: NodeId = id.parse().ok()?;
     // Upper-case digits would be a second spelling of the same identity.
-    if uri(group, &id) == text { Ok(id) } else { Err(MALFORMED) }
+    (uri(group, &id) == text).then_some((group, id))
 }
 
 fn read_extension(x509: &X509Certificate<'_>) -> Result<MemberExtension, Refusal> {
@@ -208,6 +217,7 @@ fn read_extension(x509: &X509Certificate<'_>) -> Result<MemberExtension, Refusal
     MemberExtension::decode(found.value).ok_or(MALFORMED)
 }
 
-fn uri(group: &str, id: &NodeId) -> String {
-    format!("warren://{group}/{id}")
+/// Writes the subject alternative name of a node.
+pub(crate) fn uri(group: &str, id: &NodeId) -> String {
+    format!("{URI_SCHEME}{group}/{id}")
 }

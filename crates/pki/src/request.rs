@@ -1,21 +1,26 @@
 //! The request for a certificate: a public key with proof that the asker holds the private one.
 //!
-//! PKCS#10 (RFC 2986), so that other tools can write and read it. Only the key and the common name
-//! are read; the name is a wish, the authority decides. Node ID and salt are not asked for: the
-//! authority draws the salt once it has seen the key.
+//! PKCS#10 (RFC 2986), so that other tools can write and read it. The key, the common name and a
+//! subject alternative name of ours are read. The common name is a wish, the authority decides. The
+//! alternative name carries the node ID, where the salt was drawn beforehand, as in an enrolment:
+//! then node and authority are sure to mean the same. A request without it is for an authority that
+//! draws the salt when it signs.
 
-use rcgen::{CertificateParams, DistinguishedName, DnType};
+use rcgen::{CertificateParams, DistinguishedName, DnType, SanType};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 
 use crate::error::Error;
+use crate::id::{NodeId, Salt};
 use crate::key::{Algorithm, PrivateKey, X509Signer, X509Subject, verify_x509};
-use crate::name::check_user;
+use crate::name::{check_group, check_user};
 use crate::pem;
-use crate::profile::only_text;
+use crate::profile::{URI_SCHEME, only_text, parse_uri, uri};
 
 const LABEL: &str = "CERTIFICATE REQUEST";
-/// Longest request that is looked at, in bytes: ours are below 400.
+/// Longest request that is looked at, in bytes: ours are below 600.
 const REQUEST_LEN_MAX: usize = 4096;
 
 /// A request whose signature was verified.
@@ -25,6 +30,7 @@ pub struct Request {
     spki: Vec<u8>,
     algorithm: Algorithm,
     name: Option<String>,
+    identity: Option<(String, NodeId)>,
 }
 
 impl Request {
@@ -37,6 +43,15 @@ impl Request {
             check_user(name)?;
             params.distinguished_name.push(DnType::CommonName, name);
         }
+        Self::from_der(params.serialize_request(&X509Signer(key))?.der())
+    }
+
+    /// Writes a request for this key that carries the ID it has in the group.
+    pub fn for_node(key: &PrivateKey, group: &str, id: NodeId) -> Result<Self, Error> {
+        check_group(group)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.subject_alt_names = vec![SanType::URI(uri(group, &id).try_into()?)];
         Self::from_der(params.serialize_request(&X509Signer(key))?.der())
     }
 
@@ -62,7 +77,8 @@ impl Request {
         }
         let name = only_text(body.subject.iter_common_name()).filter(|n| check_user(n).is_ok());
         let name = name.map(str::to_owned);
-        Ok(Self { der: der.to_vec(), spki: spki.to_vec(), algorithm, name })
+        let identity = read_identity(&request)?;
+        Ok(Self { der: der.to_vec(), spki: spki.to_vec(), algorithm, name, identity })
     }
 
     /// Returns the DER bytes.
@@ -85,10 +101,62 @@ impl Request {
         self.name.as_deref()
     }
 
+    /// Returns the group and node ID that the request carries; nothing vouches for them.
+    pub fn identity(&self) -> Option<(&str, NodeId)> {
+        self.identity.as_ref().map(|(group, id)| (group.as_str(), *id))
+    }
+
+    /// Checks that the request carries this group, and the ID that its key has there with the salt
+    /// that was drawn for it.
+    pub fn check_identity(&self, group: &str, salt: &Salt) -> Result<NodeId, Error> {
+        let right = NodeId::salted(salt, &self.spki);
+        match self.identity() {
+            Some((named, _)) if named != group => Err(Error::Request("it is for another group")),
+            Some((_, id)) if id == right => Ok(id),
+            Some(_) => Err(Error::Request("its node ID is not the one of its key")),
+            None => Err(Error::Request("it carries no node ID")),
+        }
+    }
+
     /// Lends the key to the certificate writer.
     pub(crate) fn subject_key(&self) -> X509Subject<'_> {
         X509Subject { spki: &self.spki, algorithm: self.algorithm }
     }
+}
+
+impl Serialize for Request {
+    /// Writes PEM.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_pem())
+    }
+}
+
+impl<'de> Deserialize<'de> for Request {
+    /// Reads PEM and verifies the signature.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Reads our name among the alternative names; other tools may ask for more, which nobody gets.
+fn read_identity(
+    request: &X509CertificationRequest<'_>,
+) -> Result<Option<(String, NodeId)>, Error> {
+    const MALFORMED: Error = Error::Request("its warren:// name is not one group and node ID");
+    let names = request.requested_extensions().into_iter().flatten().filter_map(|found| {
+        let ParsedExtension::SubjectAlternativeName(names) = found else { return None };
+        Some(names.general_names.iter())
+    });
+    let mut ours = names.flatten().filter_map(|name| match name {
+        GeneralName::URI(text) if text.starts_with(URI_SCHEME) => Some(*text),
+        _ => None,
+    });
+    let Some(text) = ours.next() else { return Ok(None) };
+    if ours.next().is_some() {
+        return Err(MALFORMED);
+    }
+    let (group, id) = parse_uri(text).ok_or(MALFORMED)?;
+    Ok(Some((group.to_owned(), id)))
 }
 
 #[cfg(test)]
@@ -112,6 +180,50 @@ mod tests {
     fn a_request_without_name_is_fine() {
         let request = Request::new(&PrivateKey::generate(), None).expect("writes");
         assert_eq!(request.name(), None);
+    }
+
+    #[test]
+    fn unit_wb_10_a_request_carries_the_node_id_that_its_key_has() {
+        let (key, salt) = (PrivateKey::generate(), Salt::random());
+        let id = NodeId::salted(&salt, key.spki());
+        let request = Request::for_node(&key, "team", id).expect("writes");
+        let read = Request::parse(&request.to_pem()).expect("own output");
+        assert_eq!(read.identity(), Some(("team", id)));
+        assert_eq!(read.check_identity("team", &salt), Ok(id));
+
+        let why = |request: &Request, group: &str, salt: &Salt| match request
+            .check_identity(group, salt)
+        {
+            Err(Error::Request(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(why(&request, "club", &salt), "it is for another group");
+        let other = "its node ID is not the one of its key";
+        assert_eq!(why(&request, "team", &Salt::random()), other);
+        let foreign = Request::for_node(&PrivateKey::generate(), "team", id).expect("writes");
+        assert_eq!(why(&foreign, "team", &salt), other);
+        let bare = Request::new(&key, Some("ana")).expect("writes");
+        assert_eq!(why(&bare, "team", &salt), "it carries no node ID");
+    }
+
+    #[test]
+    fn a_name_of_ours_is_read_strictly_and_others_are_passed_over() {
+        let key = PrivateKey::generate();
+        let id = NodeId::self_certified(key.spki());
+        let ask = |names: &[&str]| {
+            let mut params = CertificateParams::default();
+            let uri = |name: &&str| SanType::URI(name.to_string().try_into().expect("ascii"));
+            params.subject_alt_names = names.iter().map(uri).collect();
+            Request::from_der(params.serialize_request(&X509Signer(&key)).expect("writes").der())
+        };
+        let ours = format!("warren://team/{id}");
+        let other = "https://example.org";
+        assert_eq!(ask(&[other]).expect("is read").identity(), None);
+        assert_eq!(ask(&[other, &ours]).expect("is read").identity(), Some(("team", id)));
+        let upper = ours.to_uppercase().replacen("WARREN", "warren", 1);
+        for bad in [&[&ours[..], &ours][..], &["warren://team/12"], &["warren://team"], &[&upper]] {
+            assert!(ask(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

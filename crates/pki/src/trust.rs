@@ -12,10 +12,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::certificate::Certificate;
 use crate::error::Error;
 use crate::id::NodeId;
 use crate::issuer::{Issuer, ROOT_UNIT};
+use crate::keyring::SignedSecret;
 use crate::ledger::Ledger;
 use crate::name::check_group;
 use crate::profile::{self, Member};
@@ -30,7 +33,8 @@ pub const RENEWAL_GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const ISSUERS_MAX: usize = 4;
 
 /// What to do with new links while the signed list of revocations is out of date.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StalePolicy {
     /// Admit; the caller warns and counts.
     #[default]
@@ -136,6 +140,11 @@ impl Trust {
     pub fn rejudge(&self, member: &Member, now: UnixTime) -> Result<(), Refusal> {
         check_validity(member, now, CLOCK_TOLERANCE)?;
         self.check_revoked(member)
+    }
+
+    /// Returns whether an authority in force signed this generation of the group secret.
+    pub(crate) fn has_signed(&self, secret: &SignedSecret) -> bool {
+        self.ledger.keys_in_force().any(|spki| secret.is_signed_by(&self.group, spki))
     }
 
     /// Steps 1 to 3: who signed for whom, at whatever time.

@@ -118,3 +118,8 @@ fn mutated_certificates_are_refused_or_mean_what_they_say() {
 fn mutated_blobs_are_refused_or_mean_what_they_say() {
     run("blob", formats::pki_blob, corpus::blobs(), &BLOB, 100);
 }
+
+#[test]
+fn mutated_messages_of_the_enrolment_are_refused_or_mean_what_they_say() {
+    run("enrolment", formats::pki_enrolment, corpus::enrolments(), &CERTIFICATE, 10);
+}

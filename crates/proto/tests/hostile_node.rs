@@ -48,7 +48,7 @@ fn index(n: u16) -> Index {
 /// The events of a lost or another link.
 fn link_events(world: &World) -> Vec<&(usize, Event)> {
     let is_link = |event: &Event| {
-        matches!(event, Event::LinkUp { .. } | Event::LinkDown { .. } | Event::IdInUse)
+        matches!(event, Event::LinkUp { .. } | Event::LinkDown { .. } | Event::IdInUse { .. })
     };
     world.events.iter().filter(|(_, event)| is_link(event)).collect()
 }
@@ -91,12 +91,12 @@ fn inject_and_replay(group: Group) {
     let frames_to_victim =
         conversation.iter().filter(|d| d.bytes[0] == Kind::Frame as u8 && d.to == endpoint(VICTIM));
     let frames_to_victim = frames_to_victim.count() as u64;
-    let replayed = world.node(VICTIM).counters().links.replayed;
+    let replayed = world.node(VICTIM).counters(Instance(0)).links.replayed;
     for datagram in &conversation {
         world.inject(node_at(datagram.to), datagram.from, &mut datagram.bytes.clone());
         world.run_for(Duration::from_millis(3));
     }
-    let now_replayed = world.node(VICTIM).counters().links.replayed;
+    let now_replayed = world.node(VICTIM).counters(Instance(0)).links.replayed;
     assert_eq!(now_replayed - replayed, frames_to_victim);
 
     world.mail.clear();
@@ -146,7 +146,7 @@ fn mutate(group: Group, count: usize) {
     });
     let rate = started.rate(count);
     println!("{count} datagrams, {rate:.0}/s, heap {:+} bytes", used.bytes_current);
-    println!("{:?}", world.node(VICTIM).counters().links);
+    println!("{:?}", world.node(VICTIM).counters(Instance(0)).links);
     assert!(used.bytes_current <= HEAP_GROWTH_MAX, "{used:?}");
     world.assert_no_amplification();
     assert_unharmed(&mut world, before, since);
@@ -287,7 +287,7 @@ fn a_node_outlives_a_member_that_speaks_nonsense() {
     });
     let rate = started.rate(count);
     println!("{said} of {count} messages over a link, {rate:.0}/s, {:+} bytes", used.bytes_current);
-    println!("{:?}", world.node(VICTIM).counters());
+    println!("{:?}", world.node(VICTIM).counters(Instance(0)));
     assert!(said > count / 2, "{said}");
     assert!(used.bytes_current <= HEAP_PER_MEMBER_MAX, "{used:?}");
     assert!(world.events.is_empty(), "{:?}", world.events);

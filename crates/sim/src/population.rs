@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use proto::NodeId;
-use proto::node::api::{Access, Config, OverlayConfig};
+use proto::node::api::{Access, Config, OverlayConfig, VpnConfig};
+use proto::overlay::Instance;
 use proto::overlay::shortcut::{Fingers, Harmonic, ShortcutPolicy};
 use proto::session::null::{NullSuite, Sizes};
 use proto::vpn;
@@ -102,16 +103,17 @@ impl Population {
 }
 
 impl VirtualNetwork {
-    /// What the virtual network of this member is made from.
-    pub fn config(&self, id: NodeId) -> vpn::Config {
-        vpn::Config {
+    /// What the virtual network of this member is made from, over its first overlay.
+    pub fn config(&self, id: NodeId) -> VpnConfig {
+        let network = vpn::Config {
             group: self.group.clone(),
             id,
             subnet: self.subnet,
             address: AddressPolicy::Lease { preferred: None },
             mode: Mode::Split,
             mtu: vpn::MTU,
-        }
+        };
+        VpnConfig { over: Instance(0), network }
     }
 }
 

@@ -32,14 +32,15 @@ fn value(n: usize) -> Vec<u8> {
 #[track_caller]
 fn put(world: &mut World, host: HostId, n: usize, ttl: Duration) {
     let put = world.ask(host, ANSWER_MAX, |node, ticket, now| {
-        node.put(ticket, &name(n), &value(n), ttl, now);
+        node.put(ticket, INSTANCE, &name(n), &value(n), ttl, now);
     });
     assert!(matches!(put, Ok(Answer::Stored { .. })), "{put:?}");
 }
 
 /// What a host reads under a name: `None` if the table does not answer.
 fn get(world: &mut World, host: HostId, n: usize) -> Option<Vec<Vec<u8>>> {
-    match world.ask(host, ANSWER_MAX, |node, ticket, now| node.get(ticket, &name(n), now)) {
+    match world.ask(host, ANSWER_MAX, |node, ticket, now| node.get(ticket, INSTANCE, &name(n), now))
+    {
         Ok(Answer::Values { records, .. }) => {
             Some(records.into_iter().map(|record| record.payload).collect())
         }

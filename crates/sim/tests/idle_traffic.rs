@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use proto::NodeId;
 use proto::link::sent::Cause;
-use proto::node::api::{Access, Config, OverlayConfig};
+use proto::node::api::{Access, Config, OverlayConfig, VpnConfig};
+use proto::overlay::Instance;
 use proto::overlay::shortcut::Harmonic;
 use proto::session::null::{NullSuite, Sizes};
 use proto::time::Instant;
@@ -72,13 +73,16 @@ fn world() -> World {
                 known,
                 shortcuts: Box::new(Harmonic),
             }],
-            vpn: Some(proto::vpn::Config {
-                group: "idle".into(),
-                id,
-                subnet: Subnet::new([10, 42, 0, 0].into(), 16),
-                address: AddressPolicy::Lease { preferred: None },
-                mode: Mode::Split,
-                mtu: proto::vpn::MTU,
+            vpn: Some(VpnConfig {
+                over: Instance(0),
+                network: proto::vpn::Config {
+                    group: "idle".into(),
+                    id,
+                    subnet: Subnet::new([10, 42, 0, 0].into(), 16),
+                    address: AddressPolicy::Lease { preferred: None },
+                    mode: Mode::Split,
+                    mtu: proto::vpn::MTU,
+                },
             }),
         });
         world.start_at(host, Instant::ZERO + Duration::from_millis(200) * n as u32);
@@ -90,7 +94,7 @@ fn world() -> World {
 fn sent(world: &World) -> BTreeMap<Cause, u64> {
     let mut sum = BTreeMap::new();
     for (_, node) in world.live() {
-        for (cause, volume) in node.counters().links.sent.iter() {
+        for (cause, volume) in node.counters(Instance(0)).links.sent.iter() {
             *sum.entry(cause).or_default() += volume.bytes + volume.datagrams * HEADERS;
         }
     }

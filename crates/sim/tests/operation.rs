@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{settled, topology};
+use common::{INSTANCE, settled, topology};
 use proto::node::api::Answer;
 use proto::overlay::crawl::Report;
 use warren_sim::population::Population;
@@ -13,7 +13,7 @@ use warren_sim::world::{HostId, World};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn crawl(world: &mut World, from: HostId) -> Report {
-    let answer = world.ask(from, PATIENCE, |node, ticket, now| node.crawl(ticket, now));
+    let answer = world.ask(from, PATIENCE, |node, ticket, now| node.crawl(ticket, INSTANCE, now));
     match answer.expect("in time") {
         Answer::Crawl(report) => report,
         other => panic!("a crawl is answered by a report, not {other:?}"),
@@ -53,8 +53,8 @@ fn sim_op_01_a_ping_crosses_the_overlay() {
     let (mut world, hosts) = settled(&Population::new(60), 1);
     for &host in &hosts[1..] {
         let target = world.id(host).expect("it ran");
-        let ping =
-            world.ask(hosts[0], PATIENCE, |node, ticket, now| node.ping(ticket, target, now));
+        let ping = world
+            .ask(hosts[0], PATIENCE, |node, ticket, now| node.ping(ticket, INSTANCE, target, now));
         let answer = ping.expect("in time");
         assert!(matches!(answer, Answer::Pong { hops: 1.., .. }), "{host:?}: {answer:?}");
     }

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{mean, p95, sent, settled, topology, wait_for_ring, world};
+use common::{INSTANCE, mean, p95, sent, settled, topology, wait_for_ring, world};
 use proto::Node;
 use warren_sim::check::{every_live_pair_is_routable, routes};
 use warren_sim::hash::EventHash;
@@ -16,7 +16,7 @@ fn sim_sm_01_the_world_runs_the_core_that_the_daemon_runs() {
     let (world, hosts) = settled(&Population::new(3), 1);
     let node: &Node = world.node(hosts[1]).expect("it runs");
     assert_eq!(Some(node.id()), world.id(hosts[1]));
-    assert!(node.status().joined);
+    assert!(node.status(INSTANCE).joined);
     assert_eq!(node.peers(world.now()).len(), 2);
 }
 

@@ -7,7 +7,7 @@ use proto::NodeId;
 use proto::path::Path;
 use proto::time::Instant;
 
-use super::Driver;
+use super::{Driver, GROUP};
 use crate::api::{self, Question, Reply, Request};
 use crate::metrics::Snapshot;
 
@@ -26,26 +26,26 @@ impl Driver {
                 Request::Ping { to } => match self.find(&to) {
                     Ok(id) => {
                         if let Some(ticket) = self.work.commands.begin(id, reply) {
-                            self.node.ping(ticket, id, self.clock.now());
+                            self.node.ping(ticket, GROUP, id, self.clock.now());
                         }
                     }
                     Err(error) => drop(reply.send(Reply::Error(error))),
                 },
                 Request::DhtGet { name } => {
                     if let Some(ticket) = self.work.commands.begin(self.node.id(), reply) {
-                        self.node.get(ticket, name.as_bytes(), self.clock.now());
+                        self.node.get(ticket, GROUP, name.as_bytes(), self.clock.now());
                     }
                 }
                 Request::DhtPut { name, value, ttl_seconds } => {
                     if let Some(ticket) = self.work.commands.begin(self.node.id(), reply) {
                         let (name, value) = (name.as_bytes(), value.as_bytes());
                         let ttl = Duration::from_secs(ttl_seconds.into());
-                        self.node.put(ticket, name, value, ttl, self.clock.now());
+                        self.node.put(ticket, GROUP, name, value, ttl, self.clock.now());
                     }
                 }
                 Request::Crawl => {
                     if let Some(ticket) = self.work.commands.begin(self.node.id(), reply) {
-                        self.node.crawl(ticket, self.clock.now());
+                        self.node.crawl(ticket, GROUP, self.clock.now());
                     }
                 }
             },
@@ -70,20 +70,21 @@ impl Driver {
             (true, Some(peer), None) => Ok(peer.id),
             (true, Some(_), Some(_)) => Err(format!("{name} is the start of several node ids")),
             _ => Err(format!(
-                "{name} is neither a node id nor that of a linked peer: see warren peers"
+                "{name} is neither a node id, nor the start of one among the linked peers, nor an \
+                 address: see warren peers"
             )),
         }
     }
 
     fn status(&self) -> api::Status {
-        let status = self.node.status();
+        let status = self.node.status(GROUP);
         api::Status {
             version: env!("CARGO_PKG_VERSION").into(),
             node_id: status.id,
             group: self.identity.member.group.clone(),
             user: self.identity.member.user.clone(),
             certificate_not_after: self.identity.member.not_after.as_secs(),
-            notices: self.identity.trust.ledger().number(),
+            notices: self.node.trust().map_or(0, |trust| trust.ledger().number()),
             joined: status.joined,
             left: status.left,
             right: status.right,
@@ -118,7 +119,7 @@ impl Driver {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let status = self.node.status();
+        let status = self.node.status(GROUP);
         let peers = self.node.peers(self.clock.now());
         let direct = peers.iter().filter(|peer| matches!(peer.path, Path::Direct(_))).count();
         let ipv4 = self.work.addresses.and_then(|addresses| addresses.ipv4);
@@ -128,7 +129,7 @@ impl Driver {
             peers: (direct, peers.len() - direct),
             nodes_estimate: status.size_estimate,
             certificate_not_after: self.identity.member.not_after.as_secs(),
-            counters: self.node.counters(),
+            counters: self.node.counters(GROUP),
             drops: self.work.drops,
             traffic: self.work.traffic,
             control_send_drops: self.work.control_send_drops,

@@ -1,14 +1,26 @@
 //! What the node says that happened, and what the host or its user says: logged, remembered, passed on.
 
+use std::net::SocketAddr;
+
+use pki::Refusal;
 use proto::node::api::Event;
 use proto::path::Path;
+use proto::session::suite;
 use proto::vpn;
 
 use super::Driver;
+use crate::advice;
 use crate::endpoints;
 use crate::failure::Failure;
-use crate::identity;
 use crate::state::Lease;
+
+/// What comes up again with each try, and is not told each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    NoAnswer(SocketAddr),
+    Refused { path: Path, why: suite::Failure, by_us: bool },
+    OwnCertificate(Refusal),
+}
 
 impl Driver {
     /// Notes what happened in the node.
@@ -20,24 +32,53 @@ impl Driver {
                 tracing::info!(%peer, user, ?path, "link up");
                 if let Path::Direct(endpoint) = path {
                     self.known.linked(peer, endpoint);
+                    self.work.troubles.forget(|trouble| trouble.is_with(endpoint));
                 }
             }
             Event::LinkDown { peer, reason, .. } => tracing::info!(%peer, reason, "link down"),
-            Event::Refused { path, why, by_us: true } => {
-                tracing::warn!(?path, "peer refused: {why}");
+            Event::Refused { path, why, by_us, .. } => self.note_refusal(path, why, by_us),
+            Event::NoAnswer { endpoint }
+                if self.work.refused_last.take() == Some(Path::Direct(endpoint)) => {}
+            Event::NoAnswer { endpoint } => {
+                if let Some(repeats) = self.is_news(Trouble::NoAnswer(endpoint)) {
+                    tracing::warn!(%endpoint, repeats, "no answer; is it running?");
+                }
             }
-            Event::Refused { path, why, by_us: false } => {
-                tracing::warn!(?path, "refused by the peer: {why}");
-            }
-            Event::NoAnswer { endpoint } => tracing::warn!(%endpoint, "no answer; is it running?"),
             Event::Vpn(event) => self.note_vpn(event),
-            Event::IdInUse => {
+            Event::IdInUse { .. } => {
                 self.work.stop = Some(Failure::identity(
                     "another running node has this node's key: give each node a state directory \
                      and a certificate of its own",
                 ));
             }
         }
+    }
+
+    fn note_refusal(&mut self, path: Path, why: suite::Failure, by_us: bool) {
+        self.work.refused_last = Some(path);
+        let now = self.clock.now().unix;
+        // With a certificate that it would refuse itself a node does not even begin a handshake.
+        if by_us
+            && let Err(refusal) = self.identity.trust.rejudge(&self.identity.member, now)
+            && why == suite::Failure::Refused(refusal)
+        {
+            if let Some(repeats) = self.is_news(Trouble::OwnCertificate(refusal)) {
+                tracing::warn!(repeats, "no new links: {}", advice::on_own(refusal, now));
+            }
+            return;
+        }
+        let Some(repeats) = self.is_news(Trouble::Refused { path, why, by_us }) else { return };
+        if by_us {
+            tracing::warn!(?path, repeats, "peer refused: {}", advice::on_peer(why, now));
+        } else {
+            let why = advice::from_peer(why, self.identity.member.not_after, now);
+            tracing::warn!(?path, repeats, "refused by the peer: {why}");
+        }
+    }
+
+    /// Whether a line about this is due, with the number of times that it came up since the last one.
+    fn is_news(&mut self, trouble: Trouble) -> Option<u64> {
+        self.work.troubles.note(trouble, self.clock.instant())
     }
 
     fn note_vpn(&self, event: vpn::Event) {
@@ -53,34 +94,22 @@ impl Driver {
         }
     }
 
-    /// Reads the notices file again; sessions that a notice concerns end.
-    pub(super) fn reload(&mut self) {
-        let Some(path) = &self.config.notices else {
-            return tracing::info!("nothing to read again: no notices file is configured");
-        };
-        let news = match identity::read_notices(&mut self.identity.trust, path) {
-            Ok(news) => news,
-            Err(failure) => return tracing::warn!("{failure}"),
-        };
-        let now = self.clock.now();
-        let text = self.identity.trust.ledger().to_text();
-        if let Err(error) = self.node.take_notices(&text, now) {
-            tracing::warn!(%error, "notices not taken");
-        }
-        if let Err(error) = self.state.set_notices(&text) {
-            tracing::warn!(%error, "notices not saved");
-        }
-        tracing::info!(news, number = self.identity.trust.ledger().number(), "notices read");
-        if let Err(refusal) = self.identity.trust.rejudge(&self.identity.member, now.unix) {
-            self.work.stop = Some(Failure::identity(format!("own certificate: {refusal}")));
-        }
-    }
-
     /// Tells the node the host's addresses as they are now.
     pub(super) fn offer_endpoints(&mut self) {
         match endpoints::local(self.listen, &self.excluded) {
             Ok(local) => self.node.handle_endpoints(local, self.clock.now()),
             Err(error) => tracing::warn!(%error, "cannot read the host's addresses"),
+        }
+    }
+}
+
+impl Trouble {
+    /// Whether the peer at an endpoint is the cause.
+    fn is_with(&self, endpoint: SocketAddr) -> bool {
+        match self {
+            Self::NoAnswer(silent) => *silent == endpoint,
+            Self::Refused { path, .. } => *path == Path::Direct(endpoint),
+            Self::OwnCertificate(_) => false,
         }
     }
 }

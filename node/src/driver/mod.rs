@@ -8,14 +8,19 @@
 //! |---|---|
 //! | `mod` | what comes in next, and where does what comes out go |
 //! | `events` | what happened |
+//! | `membership` | what changes about certificate, secrets and revocations |
+//! | `repeats` | was that told before |
 //! | `answers`, `commands` | what is answered to clients, at once or later |
 
 mod answers;
 mod commands;
 mod events;
+mod membership;
+mod repeats;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +28,7 @@ use packetio::Udp;
 use proto::Node;
 use proto::lane::Drops;
 use proto::node::api::Output;
+use proto::overlay::Instance;
 use proto::path::Path;
 use proto::time::Instant;
 use proto::vpn::DeviceAddresses;
@@ -40,7 +46,11 @@ use crate::known::Known;
 use crate::lane::{LaneHandle, Punt, Traffic};
 use crate::state::StateDir;
 use commands::Commands;
+use events::Trouble;
+use repeats::Repeats;
 
+/// The overlay of the group.
+const GROUP: Instance = Instance(0);
 /// Punts handled before other inputs get their turn.
 const PUNTS_PER_TURN: usize = 64;
 /// How long an ephemeral member stays to give its address back: some round trips.
@@ -54,6 +64,8 @@ pub struct Driver {
     pub clock: Clock,
     /// Settings.
     pub config: Config,
+    /// The file that the node's certificate was named by, to be read again.
+    pub certificate_file: Option<PathBuf>,
     /// Who the node is.
     pub identity: Identity,
     /// The socket, for control datagrams.
@@ -87,6 +99,9 @@ pub struct Work {
     drops: Drops,
     traffic: Traffic,
     control_send_drops: u64,
+    troubles: Repeats<Trouble>,
+    /// Where the last refusal was: that a dial there failed is no news.
+    refused_last: Option<Path>,
     /// Addresses that the node wants to have.
     addresses: Option<DeviceAddresses>,
     /// Whether the device does not have them yet.

@@ -103,9 +103,18 @@ pub fn fails(command: &mut Command) -> (i32, String) {
     assert_eq!(errors.lines().count(), 1, "one line for the user: {errors}");
     let line = errors.trim_end().to_owned();
     assert!(line.starts_with("warren: "), "{line}");
+    println!("{line}");
     (status.code().unwrap(), line)
 }
 
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+/// Variables for `env` that move a program's wall clock, by libfaketime: `"-1d"`, `"+25h"`. Its monotonic clock
+/// stays as it is.
+pub fn fake_clock(offset: &str) -> [String; 3] {
+    // The loader knows what `$LIB` is on this machine.
+    let library = "LD_PRELOAD=/usr/$LIB/faketime/libfaketimeMT.so.1".to_owned();
+    [library, format!("FAKETIME={offset}"), "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned()]
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use lab::{Daemon, Host, Lab, Switch, eventually};
 use serde_json::Value;
 
-use super::{Group, Member, WARREN, text};
+use super::{Group, Member, WARREN, fake_clock, text};
 
 /// How long anything may take on a machine that runs many tests at a time.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,11 +67,25 @@ pub struct Node {
 }
 
 impl Node {
+    fn arguments(&self, command: &str, blob: &Path) -> [String; 7] {
+        let Member { state, certificate, .. } = &self.member;
+        let (state, certificate) = (text(state), text(certificate));
+        [command, "--blob", text(blob), "--state-dir", state, "--certificate", certificate]
+            .map(str::to_owned)
+    }
+
     /// The command that runs the daemon.
     pub fn command(&self, command: &str, blob: &Path, options: &[&str]) -> Command {
         let mut daemon = self.host.command(WARREN);
-        daemon.args([command, "--blob", text(blob), "--state-dir", text(&self.member.state)]);
-        daemon.arg("--certificate").arg(&self.member.certificate).args(options);
+        daemon.args(self.arguments(command, blob)).args(options);
+        daemon
+    }
+
+    /// The same with a wall clock that is off by `offset`.
+    pub fn command_at(&self, offset: &str, command: &str, blob: &Path) -> Command {
+        let mut daemon = self.host.command("env");
+        daemon.args(fake_clock(offset)).arg(WARREN);
+        daemon.args(self.arguments(command, blob));
         daemon
     }
 

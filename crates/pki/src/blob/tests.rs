@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::testing::{NOW, authority, issue};
-use crate::{CertificateAuthority, Ipv4Subnet, Revoked};
+use crate::{CertificateAuthority, GroupSecret, Ipv4Subnet, Revoked};
 
 fn blob(authority: &CertificateAuthority) -> Blob {
     let subnet: Ipv4Subnet = "10.42.0.0/16".parse().expect("a network");
     let bootstrap = vec!["boot.example.org:7415".parse().expect("an address")];
     let ca = vec![authority.certificate().clone()];
-    Blob::new(Network::new("team", subnet), ca, bootstrap, GroupSecret::random(1))
+    let secrets = vec![authority.sign_secret(GroupSecret::random(1), NOW)];
+    Blob::new(Network::new("team", subnet), ca, bootstrap, secrets)
 }
 
 fn yaml(authority: &CertificateAuthority) -> String {
@@ -24,17 +25,24 @@ fn a_blob_round_trips_with_everything_in_it() {
     full.notices = trust.ledger().to_text().lines().map(str::to_owned).collect();
     full.certificate = Some(issue(&authority, "ana", NOW));
     full.key = Some(PrivateKey::generate());
-    let token = Zeroizing::new("once".to_owned());
-    full.enrolment = Some(Enrolment { url: "https://vpn.example.org".into(), token });
+    let url = "https://vpn.example.org".parse().expect("an address");
+    let token = Token::random();
+    full.enrolment = Some(Enrolment { url, pins: vec![Pin::of_spki(b"key")], token });
 
     let read = Blob::parse(&full.to_yaml().expect("writes")).expect("own output");
 
     assert_eq!(read.network, full.network);
     assert_eq!((&read.ca, &read.certificate), (&full.ca, &full.certificate));
     assert_eq!((&read.bootstrap, &read.notices), (&full.bootstrap, &full.notices));
-    assert_eq!(read.group_secret, full.group_secret);
+    let secrets = |blob: &Blob| {
+        let keyring = blob.keyring(&blob.trust().expect("is usable")).expect("is signed");
+        keyring.secrets().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(secrets(&read), secrets(&full));
     let spki = |blob: &Blob| blob.key.as_ref().map(|key| key.spki().to_vec());
     assert_eq!(spki(&read), spki(&full));
+    let asked = |blob: &Blob| blob.enrolment.clone().map(|e| (e.url, e.pins, e.token));
+    assert_eq!(asked(&read), asked(&full));
     assert_eq!(read.trust().expect("is usable").ledger().number(), 1);
 }
 
@@ -82,13 +90,20 @@ fn parts_that_do_not_fit_together_are_refused() {
     let text = bad_notice.to_yaml().expect("writes");
     let error = BlobError::Notice { entry: 1, error: LedgerError::Malformed };
     assert_eq!(Blob::parse(&text).err(), Some(error));
+
+    let mut poisoned = blob(&authority);
+    let stranger = crate::testing::authority("team");
+    poisoned.group_secrets.push(stranger.sign_secret(GroupSecret::random(2), NOW));
+    let text = poisoned.to_yaml().expect("writes");
+    let error = BlobError::Secret(SecretError::BadSignature { generation: 2 });
+    assert_eq!(Blob::parse(&text).err(), Some(error));
 }
 
 #[test]
 fn neither_debug_nor_errors_show_secrets() {
     let blob = blob(&authority("team"));
     let text = blob.to_yaml().expect("writes");
-    let secret = crate::pem::to_base64(&blob.group_secret.key);
+    let secret = crate::pem::to_base64(&blob.group_secrets[0].secret.key);
     assert!(text.contains(&secret));
     assert!(!format!("{blob:?}").contains(&secret[..8]));
     let broken = text.replace(&secret, &secret[..40]);

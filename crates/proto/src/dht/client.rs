@@ -51,7 +51,7 @@ pub(super) struct Op {
 
 #[derive(Debug)]
 pub(super) enum Task {
-    Put { record: Record, asked: Asked<bool>, noted: bool },
+    Put { record: Record, asked: Asked<Vote>, noted: bool },
     Get(Get),
     Create { record: Record, asked: Asked<Vote>, stage: Stage, rival: Rival, won: bool },
     Withdraw { record: Record, asked: Asked<()> },
@@ -280,12 +280,14 @@ impl Dht {
             (Task::Put { asked, .. }, Body::NotReady) => asked.not_ready(index, retry_at),
             (Task::Create { asked, .. }, Body::NotReady) => asked.not_ready(index, retry_at),
             (Task::Withdraw { asked, .. }, Body::NotReady) => asked.not_ready(index, retry_at),
-            (Task::Put { asked, .. }, Body::Stored) => asked.answer(message, from, true, now),
+            (Task::Put { asked, .. }, Body::Stored) => asked.answer(message, from, Vote::Yes, now),
             (Task::Put { asked, .. }, Body::Conflict { winner, .. }) => {
                 see_own(&winner);
-                asked.answer(message, from, true, now)
+                asked.answer(message, from, Vote::Yes, now)
             }
-            (Task::Put { asked, .. }, Body::Refused(_)) => asked.answer(message, from, false, now),
+            (Task::Put { asked, .. }, Body::Refused(refusal)) => {
+                asked.answer(message, from, Vote::against(refusal), now)
+            }
             (Task::Create { asked, stage, .. }, reply) => {
                 let vote = match (*stage, reply) {
                     (Stage::Reserve, Body::Granted) | (Stage::Commit, Body::Committed) => Vote::Yes,
@@ -296,7 +298,8 @@ impl Dht {
                             (false, false) => Vote::Outranked(winner),
                         }
                     }
-                    (_, Body::Unclaimed | Body::Refused(_)) => Vote::No,
+                    (_, Body::Refused(refusal)) => Vote::against(refusal),
+                    (_, Body::Unclaimed) => Vote::No,
                     _ => return,
                 };
                 asked.answer(message, from, vote, now)
@@ -374,17 +377,16 @@ impl Dht {
         let Task::Put { record, asked, noted } = &mut op.task else { return false };
         let now = cx.now.instant;
         ask_due(asked, record.key, now, &self.client.patience, cx, |_| Body::Put(record.clone()));
-        let replicas = asked.count(|&stored| stored);
+        let replicas = asked.count(|vote| *vote == Vote::Yes);
         let is_stored = replicas * 2 > asked.electorate();
         let end = asked.waiting() == 0 || now >= op.started + OP_TIME_MAX;
         if !*noted && (is_stored || end) {
             *noted = true;
             let (key, expiry) = (record.key, record.expiry);
             let how = if is_stored { Refreshed::Kept(expiry) } else { Refreshed::Failed };
-            let outcome = match (is_stored, asked.owners().len()) {
-                (true, _) => Outcome::Stored { replicas },
-                (false, 0) => Outcome::Failed(Failure::NoAnswer),
-                (false, _) => Outcome::Failed(Failure::NoMajority),
+            let outcome = match is_stored {
+                true => Outcome::Stored { replicas },
+                false => Outcome::Failed(failure(asked)),
             };
             tell(&mut op.tell, outcome, cx);
             self.note_refresh(key, how, cx);
@@ -443,7 +445,8 @@ impl Dht {
                     return false;
                 }
                 Next::Wait if !time_out => return true,
-                Next::StartOver if !time_out => {
+                // Clocks that differ now differ in the next round as well.
+                Next::StartOver if !time_out && !create::clocks_differ(asked) => {
                     *stage = Stage::Pause(now + cx.rng.jitter(START_OVER_PAUSE, 0.5));
                     if *rival != Rival::Held {
                         self.give_up(key, ttl, cx);
@@ -451,10 +454,7 @@ impl Dht {
                     return true;
                 }
                 Next::Wait | Next::StartOver => {
-                    let failure = match asked.owners().len() {
-                        0 => Failure::NoAnswer,
-                        _ => Failure::NoMajority,
-                    };
+                    let failure = failure(asked);
                     if *rival != Rival::Held {
                         self.give_up(key, ttl, cx);
                     }
@@ -540,6 +540,15 @@ fn ask_due<A: Clone>(
     while let Some((i, id)) = asked.next_due(now, patience) {
         let message = Message { id, body: body(i) }.emit();
         cx.effects.push(Effect::ToNearest { point: key.point(i), via_hint: i, message });
+    }
+}
+
+/// Why there was no majority.
+fn failure(asked: &Asked<Vote>) -> Failure {
+    match asked.owners().len() {
+        0 => Failure::NoAnswer,
+        _ if create::clocks_differ(asked) => Failure::ClocksDiffer,
+        _ => Failure::NoMajority,
     }
 }
 

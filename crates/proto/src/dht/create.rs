@@ -205,8 +205,27 @@ pub(super) enum Vote {
     Outranked(Record),
     /// Another record is committed.
     Taken(Record),
+    /// By the replica's clock the record has expired or lives too long.
+    Expired,
     /// The replica refuses, for another reason.
     No,
+}
+
+impl Vote {
+    /// What a refusal says.
+    pub(super) fn against(refusal: Refusal) -> Vote {
+        match refusal {
+            Refusal::Expiry => Vote::Expired,
+            Refusal::Forbidden | Refusal::Full => Vote::No,
+        }
+    }
+}
+
+/// Whether our clock and those of the replicas differ: at least half of those that answered cannot believe the
+/// record's expiry. In a network of two the other one is enough, as our own replica agrees with us.
+pub(super) fn clocks_differ(asked: &Asked<Vote>) -> bool {
+    let expired = asked.count(|vote| *vote == Vote::Expired);
+    expired > 0 && expired * 2 >= asked.owners().len()
 }
 
 /// To what signs of another owner a create gives way.

@@ -173,22 +173,25 @@ pub enum Failure {
     /// Replicas answered, but too few agreed.
     #[error("too few replicas agreed")]
     NoMajority,
+    /// Replicas answered that the record has expired or lives too long.
+    #[error("the clocks of this host and of the nodes that keep the value differ by hours")]
+    ClocksDiffer,
 }
 
 /// Why an operation does not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// The payload is longer than [`crate::wire::record::PAYLOAD_MAX`].
-    #[error("payload is too long")]
+    #[error("the value is too long: at most {} bytes", crate::wire::record::PAYLOAD_MAX)]
     PayloadTooLong,
     /// `put` needs a slot key, `create` an exclusive one.
     #[error("the key is of another kind")]
     WrongKind,
     /// The time to live is shorter than [`TTL_MIN`] or longer than [`TTL_MAX`].
-    #[error("time to live is out of range")]
+    #[error("a value lives {} to {} seconds", TTL_MIN.as_secs(), TTL_MAX.as_secs())]
     Ttl,
     /// Too many operations or published values.
-    #[error("too many operations or published values")]
+    #[error("too many operations or published values: try again later")]
     Busy,
 }
 

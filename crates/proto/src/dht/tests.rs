@@ -37,6 +37,8 @@ struct Node {
     rng: Rng,
     /// Nodes of different islands do not hear each other.
     island: u8,
+    /// Seconds by which its wall clock is ahead.
+    skew: i64,
     alive: bool,
 }
 
@@ -82,7 +84,8 @@ impl Ring {
     fn add(&mut self, config: Config) -> NodeId {
         let id = NodeId::from_bytes(self.rng.bytes());
         let rng = Rng::new(self.rng.bytes());
-        self.nodes.insert(id, Node { dht: Dht::new(id, config), rng, island: 0, alive: true });
+        self.nodes
+            .insert(id, Node { dht: Dht::new(id, config), rng, island: 0, skew: 0, alive: true });
         id
     }
 
@@ -113,9 +116,9 @@ impl Ring {
     fn with<R>(&mut self, id: NodeId, f: impl FnOnce(&mut Dht, &mut Context<'_>) -> R) -> R {
         let mut effects = Vec::new();
         let signer = ToySigner(*id.as_bytes());
-        let unix = UnixTime(EPOCH + self.now.as_micros() / 1_000_000);
-        let now = Now { instant: self.now, unix };
         let node = self.nodes.get_mut(&id).expect("a node of the ring");
+        let unix = EPOCH.saturating_add_signed(node.skew) + self.now.as_micros() / 1_000_000;
+        let now = Now { instant: self.now, unix: UnixTime(unix) };
         let mut cx = Context {
             now,
             rng: &mut node.rng,
@@ -257,6 +260,26 @@ fn sim_dh_01_put_appends() {
         assert_eq!(values, BTreeSet::from([vec![0], vec![1], vec![2]]));
     }
     assert_eq!(ring.get(ids[3], super::tests::key(Kind::Slot, 2)), Outcome::Absent);
+}
+
+#[test]
+fn a_clock_that_is_a_day_off_is_named_as_the_cause() {
+    const DAY: i64 = 86_400;
+    for (size, skew) in [(12, DAY), (12, -DAY), (2, DAY), (2, -DAY)] {
+        let mut ring = Ring::new(7, size);
+        let off = ring.ids()[1];
+        ring.nodes.get_mut(&off).expect("it is there").skew = skew;
+        let create = ring.create(off, Key::derive(Kind::Exclusive, "test", b"name"), HOUR);
+        let put = ring.put(off, Key::derive(Kind::Slot, "test", b"name"), b"value", HOUR);
+        ring.run(Duration::from_secs(60));
+        for op in [create, put] {
+            let (_, outcome) = ring.done.remove(&op).expect("it ended");
+            assert!(
+                matches!(outcome, Outcome::Failed(Failure::ClocksDiffer)),
+                "{size} nodes, {skew} s: {outcome:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,27 +1,34 @@
 //! How many strangers are served at once: bounds the handshakes that are half open, in all and per network,
-//! so that one network cannot keep all others out.
+//! so that one network cannot keep all others out. Each overlay of a node has a share of the places, so that
+//! strangers of one cannot keep out those of another.
 
 use crate::path::Path;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// Half-open handshakes in all: about 16 MB of TLS state at the worst.
+/// Half-open handshakes of a node in all: about 16 MB of TLS state at the worst.
 pub const HALF_OPEN_MAX: usize = 1_024;
 /// Half-open handshakes per IPv4 /24 or IPv6 /56: what one site needs after a power cut, a few at a time.
 pub const HALF_OPEN_PER_NETWORK_MAX: usize = 8;
 
 /// Counts half-open handshakes that strangers asked for: by a hello, or by inviting us to send one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Admission {
+    places: usize,
     total: usize,
     networks: BTreeMap<[u8; 8], usize>,
 }
 
 impl Admission {
+    /// The share of one of so many overlays.
+    pub fn share_of(overlays: usize) -> Admission {
+        Admission { places: HALF_OPEN_MAX / overlays, total: 0, networks: BTreeMap::new() }
+    }
+
     /// Takes a place for a handshake on this path, if there is one.
     pub fn enter(&mut self, path: &Path) -> bool {
         let of_network = self.networks.entry(network(path)).or_default();
-        if self.total >= HALF_OPEN_MAX || *of_network >= HALF_OPEN_PER_NETWORK_MAX {
+        if self.total >= self.places || *of_network >= HALF_OPEN_PER_NETWORK_MAX {
             if *of_network == 0 {
                 self.networks.remove(&network(path));
             }
@@ -84,7 +91,7 @@ mod tests {
 
     #[test]
     fn one_network_cannot_keep_others_out() {
-        let mut admission = Admission::default();
+        let mut admission = Admission::share_of(1);
         let taken = (0..20).filter(|_| admission.enter(&path(0, 0))).count();
         assert_eq!(taken, HALF_OPEN_PER_NETWORK_MAX);
         assert!(admission.enter(&path(0, 1)));
@@ -93,8 +100,15 @@ mod tests {
     }
 
     #[test]
+    fn two_overlays_share_the_places_of_the_node() {
+        let mut admission = Admission::share_of(2);
+        let all = (0..=255).flat_map(|a| (0..8).map(move |b| path(a, b)));
+        assert_eq!(all.filter(|path| admission.enter(path)).count(), HALF_OPEN_MAX / 2);
+    }
+
+    #[test]
     fn the_total_is_bounded_and_everything_is_given_back() {
-        let mut admission = Admission::default();
+        let mut admission = Admission::share_of(1);
         let all: Vec<Path> = (0..=255).flat_map(|a| (0..8).map(move |b| path(a, b))).collect();
         let taken: Vec<&Path> = all.iter().filter(|path| admission.enter(path)).collect();
         assert_eq!(taken.len(), HALF_OPEN_MAX);

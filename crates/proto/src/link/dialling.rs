@@ -22,11 +22,12 @@ impl Links {
         cx: &mut Context<'_>,
     ) {
         let failed = |paths| Effect::DialFailed { instance, target, paths };
-        if self.table.dials() >= DIALS_MAX || paths.is_empty() {
+        let share = DIALS_MAX / self.ends.len();
+        if self.table.dials_of(instance) >= share || paths.is_empty() {
             cx.effects.push(failed(paths));
             return;
         }
-        let Some((slot, index)) = self.table.allocate(cx.rng) else {
+        let Some((slot, index)) = self.table.allocate(instance, cx.rng) else {
             cx.effects.push(failed(paths));
             return;
         };
@@ -62,7 +63,8 @@ impl Links {
         let (instance, target, paths, reason) = match state {
             State::Dial(dial) => (dial.instance, dial.target, dial.paths, dial.reason),
             State::Shaking(shaking) => {
-                self.admission.leave(&shaking.path, shaking.admitted);
+                let admission = &mut self.end_mut(shaking.instance).admission;
+                admission.leave(&shaking.path, shaking.admitted);
                 let reason = shaking.reason.unwrap_or(Reason::Rekey);
                 (shaking.instance, shaking.target, vec![shaking.path], reason)
             }
@@ -87,14 +89,14 @@ impl Links {
             self.counters.silence += 1;
             return;
         };
-        let end = &self.ends[instance.0 as usize];
+        let end = self.end_mut(instance);
         let me = end.suite.node_id();
         let probe = opened.message;
         if probe.target.is_some_and(|target| target != me) || probe.id == me {
             self.counters.silence += 1;
             return;
         }
-        let token = self.mint.mint(&path, probe.dialler, cx.now.instant);
+        let token = end.mint.mint(&path, probe.dialler, cx.now.instant);
         let reply = ProbeReply { dialler: probe.dialler, token };
         let bytes = end.gates[opened.gate].seal_reply(&reply, &opened.nonce).to_vec();
         self.counters.probes_answered += 1;
@@ -104,14 +106,23 @@ impl Links {
         cx.effects.push(Effect::Transmit { instance, path, bytes });
     }
 
-    pub(super) fn handle_reply(&mut self, path: Path, bytes: &[u8], cx: &mut Context<'_>) {
+    pub(super) fn handle_reply(
+        &mut self,
+        path: Path,
+        within: Option<Instance>,
+        bytes: &[u8],
+        cx: &mut Context<'_>,
+    ) {
         let Ok((claimed, _, _)) = ProbeReply::parse(bytes) else {
             self.counters.malformed += 1;
             return;
         };
         let slot = Slot(claimed.dialler.slot());
+        if !self.fits(slot, within) {
+            return;
+        }
         let Some((index, dial)) = self.table.dial_at(slot) else { return };
-        let end = &self.ends[dial.instance.0 as usize];
+        let end = &mut self.ends[dial.instance.0 as usize];
         let reply = end.gates[0].open_reply(bytes, &dial.nonce);
         let Some(reply) = reply.filter(|r| r.dialler == index && dial.invited.is_none()) else {
             return;
@@ -124,7 +135,7 @@ impl Links {
             self.start_client(slot, dial.instance, start, cx);
             return;
         }
-        let token = self.mint.mint(&path, index, cx.now.instant);
+        let token = end.mint.mint(&path, index, cx.now.instant);
         let invite = Invite { dialler: index, id: me, proof: reply.token, token };
         let datagram = end.gates[0].seal_invite(&invite, cx.rng.bytes());
         if let Some(dial) = self.table.dial_mut(slot) {
@@ -143,8 +154,9 @@ impl Links {
         let opened = self.ends_of(within).find_map(|(instance, end)| {
             open_invite(&end.gates, bytes).map(|opened| (instance, opened.message))
         });
-        let proven = opened.filter(|(_, invite)| {
-            self.mint.check(&invite.proof, &path, invite.dialler, cx.now.instant)
+        let proven = opened.filter(|(instance, invite)| {
+            let mint = &mut self.end_mut(*instance).mint;
+            mint.check(&invite.proof, &path, invite.dialler, cx.now.instant)
         });
         let Some((instance, invite)) = proven else {
             self.counters.silence += 1;
@@ -165,13 +177,13 @@ impl Links {
         let inviter = Some(invite.dialler);
         // Our own dial has its place already; a stranger who invites us costs as much as one who says hello.
         let admitted = own.is_none();
-        if admitted && !self.admission.enter(&path) {
+        if admitted && !self.end_mut(instance).admission.enter(&path) {
             self.counters.half_open_limit += 1;
             return;
         }
-        let Some(slot) = own.or_else(|| Some(self.table.allocate(cx.rng)?.0)) else {
+        let Some(slot) = own.or_else(|| Some(self.table.allocate(instance, cx.rng)?.0)) else {
             self.counters.half_open_limit += 1;
-            return self.admission.leave(&path, admitted);
+            return self.end_mut(instance).admission.leave(&path, admitted);
         };
         let start = Start { path, token: invite.token, inviter, target, reason, admitted };
         self.start_client(slot, instance, start, cx);

@@ -5,7 +5,7 @@ use super::liveness::Liveness;
 use super::sent::Cause;
 use super::session::{Origin, REKEY_AFTER, Session};
 use super::table::{Shaking, State};
-use super::{Context, Effect, Instance, Links};
+use super::{Context, Effect, End, Instance, Links};
 use crate::NodeId;
 use crate::lane::Slot;
 use crate::path::Path;
@@ -43,7 +43,7 @@ impl Links {
             Err(refusal) => {
                 let (path, why) = (start.path, Failure::Refused(refusal));
                 cx.effects.push(Effect::Refused { instance, path, why, by: By::Us });
-                self.admission.leave(&start.path, start.admitted);
+                end.admission.leave(&start.path, start.admitted);
                 return self.fail_dial(slot, cx);
             }
         };
@@ -85,6 +85,10 @@ impl Links {
             }
             None => self.table.server_for(path, header.sender),
         };
+        if known.is_some_and(|slot| !self.fits(slot, within)) {
+            self.counters.unknown_session += 1;
+            return;
+        }
         let slot = match known.map(|slot| (slot, self.table.get(slot))) {
             Some((slot, Some(State::Shaking(_) | State::Session(_)))) => slot,
             Some((_, Some(State::Dial(_)))) | None => {
@@ -123,8 +127,8 @@ impl Links {
         for n in 0..self.ends.len() {
             let instance = Instance(n as u8);
             if within.is_none_or(|within| within == instance) {
-                let gates = &self.ends[n].gates;
-                if let Ok(hello) = admit(bytes, &path, &mut self.mint, gates, now) {
+                let End { mint, gates, .. } = self.end_mut(instance);
+                if let Ok(hello) = admit(bytes, &path, mint, gates, now) {
                     admitted = Some((instance, hello));
                     break;
                 }
@@ -146,7 +150,7 @@ impl Links {
             }
         };
         let admitted = invited.is_none();
-        if admitted && !self.admission.enter(&path) {
+        if admitted && !self.end_mut(instance).admission.enter(&path) {
             self.counters.half_open_limit += 1;
             return None;
         }
@@ -155,12 +159,12 @@ impl Links {
         let place = exchange.and_then(|exchange| {
             let slot = match invited {
                 Some((slot, ..)) => slot,
-                None => self.table.allocate(cx.rng)?.0,
+                None => self.table.allocate(instance, cx.rng)?.0,
             };
             Some((exchange, slot, self.table.index(slot)?))
         });
         let Some((exchange, slot, local)) = place else {
-            self.admission.leave(&path, admitted);
+            self.end_mut(instance).admission.leave(&path, admitted);
             return None;
         };
         let handshake = Handshake::server(exchange, &hello, &path, local, now);
@@ -216,7 +220,7 @@ impl Links {
         established: Established,
         cx: &mut Context<'_>,
     ) {
-        self.admission.leave(&shaking.path, shaking.admitted);
+        self.end_mut(shaking.instance).admission.leave(&shaking.path, shaking.admitted);
         let Shaking { instance, path, is_server, handshake, .. } = shaking;
         let (Some(index), Some(remote)) = (self.table.index(slot), handshake.peer_index()) else {
             return;

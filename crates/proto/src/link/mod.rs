@@ -11,7 +11,9 @@
 //! - no state and no reply larger than the question before the asker proved its path by a token;
 //! - at most one current session per overlay and peer ID; a second live holder of an ID is refused;
 //! - a session moves to another path only after that path answered a challenge;
-//! - a session ends when its peer is no longer acceptable: by time or by a notice.
+//! - a session ends when its peer is no longer acceptable: by time or by a notice;
+//! - overlays share socket and table and nothing else: a datagram belongs to the overlay whose gate, token or
+//!   session it fits, and what peers of one overlay can fill up is not missing in another.
 //!
 //! | file | question |
 //! |---|---|
@@ -57,7 +59,7 @@ mod table;
 
 pub use crate::overlay::Instance;
 
-/// Dials under way at most; more are refused at once and may be asked for again.
+/// Dials under way at most, shared evenly by the overlays; more are refused at once and may be asked for again.
 const DIALS_MAX: usize = 256;
 
 /// What `Links` asks of its node.
@@ -198,20 +200,23 @@ pub struct Footprint {
     pub timers: usize,
 }
 
-/// Our end of one overlay.
+/// Our end of one overlay. Tokens and places for strangers are its own.
 struct End {
     suite: Box<dyn Suite>,
     gates: Vec<Arc<Gate>>,
+    mint: TokenMint,
+    admission: Admission,
 }
 
 /// The links of a node.
 pub struct Links {
     ends: Vec<End>,
+    /// The overlay whose sessions the lanes carry, if any.
+    data: Option<Instance>,
     table: Table,
-    admission: Admission,
-    mint: TokenMint,
     incarnation: u64,
     generation: u32,
+    /// The virtual address that is told in that overlay.
     ipv4: Option<Ipv4Addr>,
     timers: Timers<Slot>,
     counters: Counters,
@@ -224,17 +229,25 @@ impl std::fmt::Debug for Links {
 }
 
 impl Links {
-    /// No links yet. One suite and its gates, at least one, per overlay.
-    pub fn new(ends: Vec<(Box<dyn Suite>, Vec<Gate>)>, rng: &mut Rng, now: Instant) -> Links {
+    /// No links yet. One suite and its gates, at least one, per overlay. `data` is the overlay whose sessions
+    /// the lanes carry; those of all others carry control messages only.
+    pub fn new(
+        ends: Vec<(Box<dyn Suite>, Vec<Gate>)>,
+        data: Option<Instance>,
+        rng: &mut Rng,
+        now: Instant,
+    ) -> Links {
+        let overlays = ends.len();
         let end = |(suite, gates): (Box<dyn Suite>, Vec<Gate>)| {
             debug_assert!(!gates.is_empty(), "an end answers somebody");
-            End { suite, gates: gates.into_iter().map(Arc::new).collect() }
+            let gates = gates.into_iter().map(Arc::new).collect();
+            let mint = TokenMint::new(rng, now);
+            End { suite, gates, mint, admission: Admission::share_of(overlays) }
         };
         Links {
             ends: ends.into_iter().map(end).collect(),
-            table: Table::default(),
-            admission: Admission::default(),
-            mint: TokenMint::new(rng, now),
+            data,
+            table: Table::new(overlays),
             incarnation: rng.u64(),
             generation: 0,
             ipv4: None,
@@ -251,6 +264,13 @@ impl Links {
     /// The suite of an overlay, to give it notices or a renewed certificate.
     pub fn suite_mut(&mut self, instance: Instance) -> &mut dyn Suite {
         &mut *self.ends[instance.0 as usize].suite
+    }
+
+    /// Changes whose first datagrams an overlay answers: the newest gate first, at least one. Dials under way
+    /// go on with theirs.
+    pub fn set_gates(&mut self, instance: Instance, gates: Vec<Gate>) {
+        debug_assert!(!gates.is_empty(), "an end answers somebody");
+        self.ends[instance.0 as usize].gates = gates.into_iter().map(Arc::new).collect();
     }
 
     /// The current session with a peer.
@@ -279,7 +299,7 @@ impl Links {
         Footprint {
             slots: self.table.len(),
             dials: self.table.dials(),
-            half_open: self.admission.total(),
+            half_open: self.ends.iter().map(|end| end.admission.total()).sum(),
             servers: self.table.servers(),
             timers: self.timers.len(),
         }
@@ -287,11 +307,13 @@ impl Links {
 
     /// How full its bounded places are.
     pub fn fills(&self) -> [Fill; 4] {
-        let busiest = self.admission.most_of_a_network();
+        let admissions = || self.ends.iter().map(|end| &end.admission);
+        let half_open = admissions().map(Admission::total).sum();
+        let busiest = admissions().map(Admission::most_of_a_network).max().unwrap_or(0);
         [
             Fill::new("sessions, handshakes and dials", self.table.len(), table::SLOTS_MAX),
             Fill::new("dials", self.table.dials(), DIALS_MAX),
-            Fill::new("half-open handshakes", self.admission.total(), HALF_OPEN_MAX),
+            Fill::new("half-open handshakes", half_open, HALF_OPEN_MAX),
             Fill::new("half-open handshakes of a network", busiest, HALF_OPEN_PER_NETWORK_MAX),
         ]
     }
@@ -301,10 +323,12 @@ impl Links {
         self.timers.deadline()
     }
 
-    /// The virtual address that our welcomes announce; peers that are linked already are told.
+    /// The virtual address that our welcomes announce; peers that are linked already are told. It stays in the
+    /// overlay whose sessions the lanes carry.
     pub fn announce(&mut self, ipv4: Option<Ipv4Addr>, cx: &mut Context<'_>) {
         self.ipv4 = ipv4;
-        for slot in self.table.current_slots() {
+        let Some(data) = self.data else { return };
+        for slot in self.table.current_slots(Some(data)) {
             self.send_at(slot, &Control::Address(ipv4).emit(), cx);
         }
     }
@@ -424,7 +448,7 @@ impl Links {
     /// A datagram to this endpoint was answered by ICMP: nobody listens there.
     pub fn handle_unreachable(&mut self, to: SocketAddr, cx: &mut Context<'_>) {
         let path = Path::Direct(to);
-        for slot in self.table.current_slots() {
+        for slot in self.table.current_slots(None) {
             if let Some(session) = self.table.session_mut(slot).filter(|s| s.path == path) {
                 session.liveness.suspect(cx.now.instant);
                 self.run_session(slot, cx);
@@ -442,12 +466,12 @@ impl Links {
     ) {
         match Kind::of(bytes) {
             Some(Kind::Probe) => self.handle_probe(path, within, bytes, cx),
-            Some(Kind::ProbeReply) => self.handle_reply(path, bytes, cx),
+            Some(Kind::ProbeReply) => self.handle_reply(path, within, bytes, cx),
             Some(Kind::Invite) => self.handle_invite(path, within, bytes, cx),
             Some(Kind::HelloClear | Kind::HelloSealed) => {
                 self.handle_hello(path, within, bytes, cx);
             }
-            Some(Kind::Frame) => self.handle_frame(path, bytes, cx),
+            Some(Kind::Frame) => self.handle_frame(path, within, bytes, cx),
             None => self.counters.malformed += 1,
         }
     }
@@ -462,5 +486,21 @@ impl Links {
                 None => {}
             }
         }
+    }
+
+    fn end_mut(&mut self, instance: Instance) -> &mut End {
+        &mut self.ends[instance.0 as usize]
+    }
+
+    /// Changes the lanes' tables, if they carry the sessions of this overlay.
+    fn tell_lanes(&self, instance: Instance, delta: Delta, cx: &mut Context<'_>) {
+        if self.data == Some(instance) {
+            cx.effects.push(Effect::Delta(delta));
+        }
+    }
+
+    /// Whether a slot is for the overlay that a datagram came through, if it came through one.
+    fn fits(&self, slot: Slot, within: Option<Instance>) -> bool {
+        within.is_none_or(|within| self.table.instance(slot) == Some(within))
     }
 }

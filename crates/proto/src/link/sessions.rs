@@ -18,20 +18,27 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 impl Links {
-    pub(super) fn handle_frame(&mut self, path: Path, bytes: &mut [u8], cx: &mut Context<'_>) {
+    pub(super) fn handle_frame(
+        &mut self,
+        path: Path,
+        within: Option<Instance>,
+        bytes: &mut [u8],
+        cx: &mut Context<'_>,
+    ) {
         let Ok(header) = Header::parse(bytes) else {
             self.counters.malformed += 1;
             return;
         };
         let slot = Slot(header.receiver.slot());
-        let Some(session) = self.table.session_mut(slot) else {
+        let (fits, data) = (self.fits(slot, within), self.data);
+        let Some(session) = self.table.session_mut(slot).filter(|_| fits) else {
             self.counters.unknown_session += 1;
             return;
         };
         if header.lane != LaneId::CONTROL {
             // A data frame that came before its lane had learnt of the session, as it has by now: without the
             // first packet of a connection, TCP would wait for a second.
-            if session.is_current() {
+            if session.is_current() && data == Some(session.instance) {
                 cx.effects.push(Effect::Frame { path, bytes: bytes.to_vec() });
             } else {
                 self.counters.unknown_session += 1;
@@ -91,7 +98,7 @@ impl Links {
                     session.challenge = None;
                     session.path = path;
                     let (instance, peer) = (session.instance, session.peer.id);
-                    cx.effects.push(Effect::Delta(Delta::SetPath { slot, path }));
+                    self.tell_lanes(instance, Delta::SetPath { slot, path }, cx);
                     cx.effects.push(Effect::Moved { instance, peer, path });
                 }
             }
@@ -156,7 +163,7 @@ impl Links {
                 Path::Direct(endpoint) => endpoint,
                 Path::Overlay(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
             },
-            ipv4: self.ipv4,
+            ipv4: self.ipv4.filter(|_| self.data == Some(session.instance)),
         };
         self.send_at(slot, &Control::Welcome(welcome).emit(), cx);
     }
@@ -173,7 +180,7 @@ impl Links {
         session.stage = Stage::Current;
         if let Some(for_lane) = session.for_lane() {
             let session = Box::new(for_lane);
-            cx.effects.push(Effect::Delta(Delta::AddSession { slot, session }));
+            self.tell_lanes(instance, Delta::AddSession { slot, session }, cx);
         }
         let former = self.table.set_current(instance, peer, slot);
         if let Some(former) = former.and_then(|former| self.table.session_mut(former)) {
@@ -263,10 +270,10 @@ impl Links {
         let expired = session.peer.not_after.is_some_and(|end| end < cx.now.unix);
         if session.epoch_at <= now {
             let goes_on = session.next_epoch(now);
-            cx.effects.push(Effect::Delta(Delta::Epoch { slot }));
             if !goes_on {
                 session.rekey_at = now;
             }
+            self.tell_lanes(instance, Delta::Epoch { slot }, cx);
             if expired {
                 self.rejudge(cx);
                 return;
@@ -315,7 +322,7 @@ impl Links {
         self.timers.cancel(slot);
         let Some(State::Session(session)) = self.table.remove(slot) else { return };
         let (instance, peer, path) = (session.instance, session.peer.id, session.path);
-        cx.effects.push(Effect::Delta(Delta::RemoveSession { slot }));
+        self.tell_lanes(instance, Delta::RemoveSession { slot }, cx);
         match session.stage {
             Stage::Current => {
                 cx.effects.push(Effect::Down { instance, peer, slot, path, reason });

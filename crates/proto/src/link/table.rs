@@ -11,7 +11,8 @@ use crate::session::handshake::Handshake;
 use crate::session::{Index, LaneId};
 use std::collections::BTreeMap;
 
-/// Slots in use at most: sessions, handshakes and dials. Bounds the memory of all of them together.
+/// Slots in use at most: sessions, handshakes and dials. Bounds the memory of all of them together. Each overlay
+/// has a share, so that peers of one cannot keep out those of another.
 pub(super) const SLOTS_MAX: usize = 65_536;
 const _: () = assert!(SLOTS_MAX <= Index::SLOTS_MAX);
 
@@ -40,36 +41,55 @@ pub enum State {
 #[derive(Debug)]
 struct Entry {
     index: Index,
+    instance: Instance,
     /// None while the slot is reserved or being changed.
     state: Option<State>,
 }
 
 /// All slots of a node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Table {
     entries: slab::Slab<Entry>,
+    /// Slots in use, of each overlay.
+    in_use: Vec<usize>,
     current: BTreeMap<(Instance, NodeId), Slot>,
-    dials: BTreeMap<Slot, Option<(Instance, NodeId)>>,
+    dials: BTreeMap<Slot, (Instance, Option<NodeId>)>,
     /// Servers in a handshake, by path and index of their client: a repeated hello names no receiver.
     servers: BTreeMap<(Path, Index), Slot>,
 }
 
 impl Table {
-    /// Takes a free slot and draws its index.
-    pub fn allocate(&mut self, rng: &mut Rng) -> Option<(Slot, Index)> {
-        if self.entries.len() >= SLOTS_MAX {
-            return None;
+    /// The empty table of a node with so many overlays.
+    pub fn new(overlays: usize) -> Table {
+        Table {
+            entries: slab::Slab::new(),
+            in_use: vec![0; overlays],
+            current: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            servers: BTreeMap::new(),
         }
+    }
+
+    /// Takes a free slot for an overlay and draws its index.
+    pub fn allocate(&mut self, instance: Instance, rng: &mut Rng) -> Option<(Slot, Index)> {
+        let share = SLOTS_MAX / self.in_use.len();
+        let in_use = self.in_use.get_mut(instance.0 as usize).filter(|in_use| **in_use < share)?;
+        *in_use += 1;
         let slot = self.entries.vacant_key();
         // Zero is no index: a salt of 1 to 255 keeps slot 0 from being one.
         let salt = 1 + rng.below(255) as u8;
         let index = Index::new(slot, LaneId::FIRST_DATA, salt);
-        self.entries.insert(Entry { index, state: None });
+        self.entries.insert(Entry { index, instance, state: None });
         Some((Slot(slot), index))
     }
 
     pub fn index(&self, slot: Slot) -> Option<Index> {
         self.entries.get(slot.0).map(|entry| entry.index)
+    }
+
+    /// The overlay that a slot is for.
+    pub fn instance(&self, slot: Slot) -> Option<Instance> {
+        self.entries.get(slot.0).map(|entry| entry.instance)
     }
 
     pub fn get(&self, slot: Slot) -> Option<&State> {
@@ -126,8 +146,11 @@ impl Table {
         self.current.get(&(instance, peer)).copied()
     }
 
-    pub fn current_slots(&self) -> Vec<Slot> {
-        self.current.values().copied().collect()
+    /// The current sessions, of one overlay or of all.
+    pub fn current_slots(&self, of: Option<Instance>) -> Vec<Slot> {
+        let is_of = |instance: Instance| of.is_none_or(|of| of == instance);
+        let of_it = self.current.iter().filter(|((instance, _), _)| is_of(*instance));
+        of_it.map(|(_, &slot)| slot).collect()
     }
 
     /// Makes this the session with the peer and returns the one that was.
@@ -137,7 +160,7 @@ impl Table {
 
     /// The dial of this node, if one is under way.
     pub fn dialling(&self, instance: Instance, peer: NodeId) -> Option<Slot> {
-        let sought = Some((instance, peer));
+        let sought = (instance, Some(peer));
         self.dials.iter().find(|(_, target)| **target == sought).map(|(&slot, _)| slot)
     }
 
@@ -170,6 +193,11 @@ impl Table {
         self.dials.len()
     }
 
+    /// Dials under way in one overlay.
+    pub fn dials_of(&self, instance: Instance) -> usize {
+        self.dials.values().filter(|(of, _)| *of == instance).count()
+    }
+
     pub fn server_for(&self, path: Path, client: Index) -> Option<Slot> {
         self.servers.get(&(path, client)).copied()
     }
@@ -180,7 +208,7 @@ impl Table {
 
     pub fn put_dial(&mut self, slot: Slot, index: Index, dial: Dial) {
         debug_assert_eq!(self.index(slot), Some(index));
-        self.dials.insert(slot, dial.target.map(|target| (dial.instance, target)));
+        self.dials.insert(slot, (dial.instance, dial.target));
         self.put(slot, State::Dial(dial));
     }
 
@@ -200,7 +228,8 @@ impl Table {
 
     /// Frees a slot.
     pub fn remove(&mut self, slot: Slot) -> Option<State> {
-        let state = self.entries.try_remove(slot.0)?.state;
+        let Entry { instance, state, .. } = self.entries.try_remove(slot.0)?;
+        self.in_use[instance.0 as usize] -= 1;
         self.dials.remove(&slot);
         self.servers.retain(|_, server| *server != slot);
         if let Some(State::Session(session)) = &state {

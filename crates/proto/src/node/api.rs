@@ -14,7 +14,7 @@ use crate::session::suite::{Failure, Suite};
 use crate::time::Instant;
 use crate::vpn;
 use crate::wire::record::{Key, Record};
-use pki::GroupSecret;
+use pki::{GroupSecret, Keyring};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,10 +24,18 @@ pub struct Ticket(pub u64);
 
 /// Everything a node is made from.
 pub struct Config {
-    /// The overlays it takes part in; one today, a public one below a private one later.
+    /// The overlays it takes part in, at least one, all over one socket. An [`Instance`] is a place in this list.
     pub overlays: Vec<OverlayConfig>,
-    /// The virtual network over the first overlay; a bootstrap node has none.
-    pub vpn: Option<vpn::Config>,
+    /// The virtual network; a bootstrap node has none.
+    pub vpn: Option<VpnConfig>,
+}
+
+/// A virtual network and the overlay that carries it. No other overlay hears of it.
+pub struct VpnConfig {
+    /// The overlay, whose members are those of the network.
+    pub over: Instance,
+    /// The network.
+    pub network: vpn::Config,
 }
 
 /// One overlay of a node.
@@ -49,13 +57,18 @@ pub struct OverlayConfig {
 pub enum Access {
     /// Everybody's: a public overlay.
     Public,
-    /// Those of holders of a group secret of any of these generations, newest first, at least one.
+    /// Those of holders of any of these secrets, newest first, at least one; they stay as they are.
     Group(Vec<GroupSecret>),
+    /// Those of holders of any of these generations, at least one; members pass newer ones on.
+    Members(Keyring),
 }
 
 /// Why a configuration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
+    /// A node without an overlay would be nobody, and a network needs one of the node's own.
+    #[error("a node needs an overlay, and a virtual network one of them")]
+    NoOverlay,
     /// A group overlay without a secret would answer nobody.
     #[error("a group overlay needs a group secret")]
     NoSecret,
@@ -168,6 +181,8 @@ pub enum Event {
     },
     /// A peer was refused, by us or by it.
     Refused {
+        /// In which overlay.
+        instance: Instance,
         /// By which path it came.
         path: Path,
         /// The reason, which says what to do.
@@ -180,8 +195,12 @@ pub enum Event {
         /// The endpoint.
         endpoint: SocketAddr,
     },
-    /// Another live node holds our ID: this node must stop.
-    IdInUse,
+    /// A peer says that another live node holds our ID. A member must stop then; in a public overlay anybody can
+    /// say so.
+    IdInUse {
+        /// In which overlay.
+        instance: Instance,
+    },
     /// Something in the virtual network.
     Vpn(vpn::Event),
 }

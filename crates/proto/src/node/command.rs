@@ -10,7 +10,6 @@ use crate::time::{Instant, Now};
 use crate::vpn::address::is_at;
 use crate::vpn::{self, Op};
 use crate::wire::routed::{Mode, Protocol};
-use pki::LineError;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +33,8 @@ pub struct Questions(BTreeMap<[u8; 8], Question>);
 #[derive(Debug)]
 struct Question {
     asked_at: Instant,
+    /// The overlay that it is asked in, and where alone an answer counts.
+    within: Instance,
     subject: Subject,
 }
 
@@ -67,78 +68,77 @@ impl Questions {
 
 impl Node {
     /// Pings a node through the overlay, or over its link if there is one.
-    pub fn ping(&mut self, ticket: Ticket, node: NodeId, now: Now) {
-        self.ask(Subject::Ping { ticket, node }, now);
+    pub fn ping(&mut self, ticket: Ticket, within: Instance, node: NodeId, now: Now) {
+        self.ask(within, Subject::Ping { ticket, node }, now);
         self.settle(now);
     }
 
     /// Asks for a session with this node because traffic will flow to it.
-    pub fn connect(&mut self, node: NodeId, now: Now) {
-        self.with_overlay(Instance(0), now, |overlay, cx| overlay.connect(node, cx));
+    pub fn connect(&mut self, within: Instance, node: NodeId, now: Now) {
+        self.with_overlay(within, now, |overlay, cx| overlay.connect(node, cx));
         self.settle(now);
     }
 
     /// Walks the ring and checks every node against its neighbours.
-    pub fn crawl(&mut self, ticket: Ticket, now: Now) {
-        self.with_overlay(Instance(0), now, |overlay, cx| overlay.crawl(ticket.0, cx));
+    pub fn crawl(&mut self, ticket: Ticket, within: Instance, now: Now) {
+        self.with_overlay(within, now, |overlay, cx| overlay.crawl(ticket.0, cx));
         self.settle(now);
-    }
-
-    /// Takes revocation notices in text form, one a line, and ends the sessions that they concern. Returns
-    /// how many were news; an overlay without certificates takes none.
-    pub fn take_notices(&mut self, text: &str, now: Now) -> Result<usize, LineError> {
-        let Some(trust) = self.links.suite_mut(Instance(0)).trust_mut() else { return Ok(0) };
-        let news = trust.ledger_mut().take_text(text);
-        self.with_links(now, |links, cx| links.rejudge(cx));
-        self.settle(now);
-        news
     }
 
     /// Leaves all overlays; the driver sends what is still to be sent and drops the node.
     pub fn leave(&mut self, now: Now) {
-        for n in 0..self.overlays.len() {
-            self.with_overlay(Instance(n as u8), now, |overlay, cx| overlay.leave(cx));
+        for instance in self.instances() {
+            self.with_overlay(instance, now, |overlay, cx| overlay.leave(cx));
         }
         self.settle(now);
     }
 
     /// Asks which node is nearest to a point, for the virtual network.
-    pub(super) fn ask_nearest(&mut self, op: Op, point: NodeId, now: Now) {
-        self.ask(Subject::Nearest { op, point, tries: 1, best: None }, now);
+    pub(super) fn ask_nearest(&mut self, over: Instance, op: Op, point: NodeId, now: Now) {
+        self.ask(over, Subject::Nearest { op, point, tries: 1, best: None }, now);
     }
 
-    fn ask(&mut self, subject: Subject, now: Now) {
+    fn ask(&mut self, within: Instance, subject: Subject, now: Now) {
         if self.questions.0.len() >= QUESTIONS_MAX {
             return self.give_up(subject, "too many questions under way: try again", now);
         }
         let token = self.rng.bytes();
-        self.put_question(token, subject, now);
+        self.put_question(token, within, subject, now);
     }
 
     /// Asks, again with the same token: an answer to an earlier try counts as well.
-    fn put_question(&mut self, token: [u8; 8], subject: Subject, now: Now) {
+    fn put_question(&mut self, token: [u8; 8], within: Instance, subject: Subject, now: Now) {
         let (mode, protocol, to) = match subject {
             Subject::Ping { node, .. } => (Mode::Exact, Protocol::Ping, node),
             Subject::Nearest { point, .. } => (Mode::Annealing, Protocol::WhoIsNearest, point),
         };
-        self.questions.0.insert(token, Question { asked_at: now.instant, subject });
-        self.with_overlay(Instance(0), now, |overlay, cx| {
+        self.questions.0.insert(token, Question { asked_at: now.instant, within, subject });
+        self.with_overlay(within, now, |overlay, cx| {
             overlay.send(mode, protocol, to, &token, cx);
         });
     }
 
-    pub(super) fn handle_pong(&mut self, source: NodeId, hops: u8, payload: &[u8], now: Now) {
+    pub(super) fn handle_pong(
+        &mut self,
+        within: Instance,
+        source: NodeId,
+        hops: u8,
+        payload: &[u8],
+        now: Now,
+    ) {
         let Ok(token) = <[u8; 8]>::try_from(payload) else { return };
-        let is_ping_of =
-            |subject: &Subject| matches!(subject, Subject::Ping { node, .. } if *node == source);
-        if !self.questions.0.get(&token).is_some_and(|q| is_ping_of(&q.subject)) {
+        let is_answered = |question: &Question| {
+            question.within == within
+                && matches!(question.subject, Subject::Ping { node, .. } if node == source)
+        };
+        if !self.questions.0.get(&token).is_some_and(is_answered) {
             return;
         }
-        if let Some(Question { asked_at, subject: Subject::Ping { ticket, .. } }) =
+        if let Some(Question { asked_at, subject: Subject::Ping { ticket, .. }, .. }) =
             self.questions.0.remove(&token)
         {
             let rtt = now.instant - asked_at;
-            let link = self.links.session(Instance(0), source);
+            let link = self.links.session(within, source);
             let path = link.map_or("overlay", |(_, session)| session.path.class());
             self.answer(ticket, Answer::Pong { rtt, hops, path });
         }
@@ -147,9 +147,16 @@ impl Node {
     /// Both nodes that flank the point answer, and in spite of missing links: a node may itself be nearer than
     /// all its peers though the node sought is another. The one whose ID begins as the point does is it; of
     /// others the nearest that answers in time.
-    pub(super) fn handle_nearest(&mut self, source: NodeId, payload: &[u8], now: Now) {
+    pub(super) fn handle_nearest(
+        &mut self,
+        within: Instance,
+        source: NodeId,
+        payload: &[u8],
+        now: Now,
+    ) {
         let Ok(token) = <[u8; 8]>::try_from(payload) else { return };
-        let Some(question) = self.questions.0.get_mut(&token) else { return };
+        let question = self.questions.0.get_mut(&token).filter(|q| q.within == within);
+        let Some(question) = question else { return };
         let Subject::Nearest { op, point, best, .. } = &mut question.subject else { return };
         let nearer = best.is_none_or(|best| ring::nearer(*point, source, best) == Ordering::Less);
         if nearer {
@@ -175,23 +182,26 @@ impl Node {
             .map(|(&token, _)| token)
             .collect();
         for token in late {
-            match self.questions.0.remove(&token).map(|question| question.subject) {
-                Some(Subject::Nearest { op, tries, best: Some(node), .. })
-                    if tries >= NEAREST_TRIES_ABSENT && node != self.id() =>
+            let Some(Question { within, subject, .. }) = self.questions.0.remove(&token) else {
+                continue;
+            };
+            let me = self.overlay(within).me();
+            match subject {
+                Subject::Nearest { op, tries, best: Some(node), .. }
+                    if tries >= NEAREST_TRIES_ABSENT && node != me =>
                 {
                     self.answer_nearest(op, node, now);
                 }
-                Some(Subject::Nearest { op, point, tries, best }) if tries < NEAREST_TRIES => {
+                Subject::Nearest { op, point, tries, best } if tries < NEAREST_TRIES => {
                     let subject = Subject::Nearest { op, point, tries: tries + 1, best };
-                    self.put_question(token, subject, now);
+                    self.put_question(token, within, subject, now);
                 }
-                Some(Subject::Nearest { op, best: Some(node), .. }) => {
+                Subject::Nearest { op, best: Some(node), .. } => {
                     self.answer_nearest(op, node, now);
                 }
-                Some(subject) => {
-                    self.give_up(subject, "no answer: is the node running and in this group?", now);
+                subject => {
+                    self.give_up(subject, "no answer: is the node running in this overlay?", now);
                 }
-                None => {}
             }
         }
     }

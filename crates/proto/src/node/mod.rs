@@ -12,6 +12,7 @@
 pub mod api;
 mod command;
 mod endpoints;
+mod membership;
 mod settle;
 mod status;
 mod table;
@@ -29,6 +30,7 @@ use crate::vpn::Vpn;
 use api::{Access, Config, ConfigError, Event, Output};
 use command::Questions;
 use endpoints::Endpoints;
+use pki::Keyring;
 pub use status::{Counters, Footprint, PeerStatus, Status};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -45,9 +47,18 @@ pub struct Node {
     operations: Operations,
     endpoints: Endpoints,
     questions: Questions,
-    vpn: Option<Vpn>,
+    /// Generations of the group secret that the members' overlay takes.
+    keyring: Keyring,
+    vpn: Option<Network>,
     effects: Effects,
     outputs: VecDeque<Output>,
+}
+
+/// The virtual network, and the overlay that carries it.
+#[derive(Debug)]
+struct Network {
+    over: Instance,
+    vpn: Vpn,
 }
 
 /// Effects that wait to be carried to the next machine.
@@ -65,21 +76,39 @@ impl Node {
         let mut ends = Vec::new();
         let mut overlays = Vec::new();
         let mut dhts = Vec::new();
+        let mut keyring = Keyring::default();
         for overlay in config.overlays {
             let me = overlay.suite.node_id();
             let gates = match overlay.access {
                 Access::Public => vec![Gate::public()],
                 Access::Group(secrets) if secrets.is_empty() => return Err(ConfigError::NoSecret),
                 Access::Group(secrets) => secrets.iter().map(Gate::group).collect(),
+                Access::Members(known) if known.generation() == 0 => {
+                    return Err(ConfigError::NoSecret);
+                }
+                Access::Members(known) => {
+                    keyring = known;
+                    keyring.secrets().map(Gate::group).collect()
+                }
             };
             ends.push((overlay.suite, gates));
             let (policy, known) = (overlay.shortcuts, &overlay.known);
             dhts.push(Dht::new(me, dht::Config::default()));
             overlays.push(Overlay::new(me, policy, overlay.bootstrap, known, now.instant));
         }
-        let links = Links::new(ends, &mut rng, now.instant);
+        let over = config.vpn.as_ref().map(|vpn| vpn.over);
+        if over.map_or(0, |over| over.0 as usize) >= overlays.len() {
+            return Err(ConfigError::NoOverlay);
+        }
+        let endpoints = Endpoints::new(overlays.len());
+        let links = Links::new(ends, over, &mut rng, now.instant);
         let own_rng = Rng::new(rng.bytes());
-        let vpn = config.vpn.map(|config| Vpn::new(config, own_rng)).transpose()?;
+        let network = config.vpn.map(|config| {
+            Ok::<_, ConfigError>(Network {
+                over: config.over,
+                vpn: Vpn::new(config.network, own_rng)?,
+            })
+        });
         let mut node = Node {
             started: now.instant,
             rng,
@@ -87,9 +116,10 @@ impl Node {
             overlays,
             dhts,
             operations: Operations::default(),
-            endpoints: Endpoints::default(),
+            endpoints,
             questions: Questions::default(),
-            vpn,
+            keyring,
+            vpn: network.transpose()?,
             effects: Effects::default(),
             outputs: VecDeque::new(),
         };
@@ -118,8 +148,8 @@ impl Node {
 
     /// The lane sealed this frame for a session that runs through the overlay.
     pub fn handle_outgoing_frame(&mut self, path: Path, frame: Vec<u8>, now: Now) {
-        let bytes = frame;
-        self.effects.links.push_back(link::Effect::Transmit { instance: Instance(0), path, bytes });
+        let Some(instance) = self.vpn_over() else { return };
+        self.effects.links.push_back(link::Effect::Transmit { instance, path, bytes: frame });
         self.settle(now);
     }
 
@@ -155,8 +185,7 @@ impl Node {
     /// The time has come that the last [`Output::Wait`] named.
     pub fn handle_timeout(&mut self, now: Now) {
         self.with_links(now, |links, cx| links.handle_timeout(cx));
-        for n in 0..self.overlays.len() {
-            let instance = Instance(n as u8);
+        for instance in self.instances() {
             self.with_overlay(instance, now, |overlay, cx| overlay.handle_timeout(cx));
             self.with_dht(instance, now, |dht, cx| dht.handle_timeout(cx));
         }
@@ -170,7 +199,7 @@ impl Node {
         self.outputs.pop_front().unwrap_or_else(|| Output::Wait(self.deadline()))
     }
 
-    /// The node's ID in its first overlay.
+    /// The node's ID in its first overlay, the one that it is known by.
     pub fn id(&self) -> NodeId {
         self.overlays[0].me()
     }
@@ -192,12 +221,12 @@ impl Node {
 
     /// Its virtual network, to look at.
     pub fn vpn(&self) -> Option<&Vpn> {
-        self.vpn.as_ref()
+        self.vpn.as_ref().map(|network| &network.vpn)
     }
 
     /// Packets that its virtual network let go no further, since the last call; the lanes report their own.
     pub fn take_drops(&mut self) -> Drops {
-        self.vpn.as_mut().map(Vpn::take_drops).unwrap_or_default()
+        self.vpn.as_mut().map(|network| network.vpn.take_drops()).unwrap_or_default()
     }
 
     fn deadline(&self) -> Instant {
@@ -207,7 +236,7 @@ impl Node {
             .chain(self.dhts.iter().filter_map(Dht::deadline))
             .chain(self.links.deadline())
             .chain(self.questions.deadline())
-            .chain(self.vpn.as_ref().and_then(Vpn::deadline))
+            .chain(self.vpn().and_then(Vpn::deadline))
             .min()
             .unwrap_or(Instant::FAR_FUTURE)
     }
@@ -233,9 +262,25 @@ impl Node {
     }
 
     fn with_vpn(&mut self, f: impl FnOnce(&mut Vpn)) {
-        if let Some(vpn) = &mut self.vpn {
-            f(vpn);
+        if let Some(network) = &mut self.vpn {
+            f(&mut network.vpn);
         }
+    }
+
+    /// Tells the virtual network what happened in an overlay, if that overlay carries it.
+    fn with_vpn_over(&mut self, instance: Instance, f: impl FnOnce(&mut Vpn)) {
+        if self.vpn_over() == Some(instance) {
+            self.with_vpn(f);
+        }
+    }
+
+    /// The overlay that carries its virtual network: lanes have the sessions of no other.
+    pub fn vpn_over(&self) -> Option<Instance> {
+        self.vpn.as_ref().map(|network| network.over)
+    }
+
+    fn instances(&self) -> impl Iterator<Item = Instance> + use<> {
+        (0..self.overlays.len() as u8).map(Instance)
     }
 
     fn event(&mut self, event: Event) {

@@ -3,6 +3,7 @@
 use super::Node;
 use super::api::{Answer, Event, LaneInput, Output, Ticket};
 use super::endpoints::is_dialable;
+use super::table::Lease;
 use crate::NodeId;
 use crate::dht::GiveWay;
 use crate::link;
@@ -11,7 +12,7 @@ use crate::path::Path;
 use crate::session::LaneId;
 use crate::session::handshake::By;
 use crate::time::Now;
-use crate::vpn::{self, Vpn};
+use crate::vpn;
 use crate::wire::control::{CloseReason, Control};
 use crate::wire::frame::Header;
 use crate::wire::routed::{Mode, Protocol};
@@ -26,12 +27,17 @@ impl Node {
                 self.on_overlay(instance, effect, now);
             } else if let Some((instance, effect)) = self.effects.dhts.pop_front() {
                 self.on_dht(instance, effect, now);
-            } else if let Some(effect) = self.vpn.as_mut().and_then(Vpn::poll) {
-                self.on_vpn(effect, now);
+            } else if let Some((over, effect)) = self.poll_vpn() {
+                self.on_vpn(over, effect, now);
             } else {
                 return;
             }
         }
+    }
+
+    fn poll_vpn(&mut self) -> Option<(Instance, vpn::Effect)> {
+        let network = self.vpn.as_mut()?;
+        Some((network.over, network.vpn.poll()?))
     }
 
     fn on_link(&mut self, effect: link::Effect, now: Now) {
@@ -54,7 +60,7 @@ impl Node {
                 self.on_up(instance, peer, former.is_none(), now);
             }
             Effect::Down { instance, peer, slot, reason, .. } => {
-                self.with_vpn(|vpn| vpn.handle_session_down(slot));
+                self.with_vpn_over(instance, |vpn| vpn.handle_session_down(slot));
                 self.with_overlay(instance, now, |overlay, cx| {
                     overlay.handle_unlinked(peer, reason, cx);
                 });
@@ -68,8 +74,8 @@ impl Node {
             Effect::Control { instance, peer, message } => {
                 self.on_control(instance, peer, &message, now);
             }
-            Effect::DialFailed { target: Some(target), paths, .. } if tunnels(&paths) => {
-                self.with_vpn(|vpn| vpn.handle_unreachable(target, now.instant));
+            Effect::DialFailed { instance, target: Some(target), paths } if tunnels(&paths) => {
+                self.with_vpn_over(instance, |vpn| vpn.handle_unreachable(target, now.instant));
             }
             Effect::DialFailed { instance, target: Some(target), .. } => {
                 self.with_overlay(instance, now, |overlay, cx| {
@@ -83,10 +89,10 @@ impl Node {
                     }
                 }
             }
-            Effect::Refused { path, why, by, .. } => {
-                self.event(Event::Refused { path, why, by_us: by == By::Us });
+            Effect::Refused { instance, path, why, by } => {
+                self.event(Event::Refused { instance, path, why, by_us: by == By::Us });
             }
-            Effect::IdInUse(_) => self.event(Event::IdInUse),
+            Effect::IdInUse(instance) => self.event(Event::IdInUse { instance }),
         }
     }
 
@@ -96,7 +102,7 @@ impl Node {
         let (path, welcome) = (session.path, session.welcome);
         let member = session.peer.member.as_ref().map(|m| (m.user.clone(), m.group.clone()));
         if let Path::Direct(endpoint) = path {
-            if welcome.is_some_and(|welcome| self.endpoints.observed(welcome.observed)) {
+            if welcome.is_some_and(|welcome| self.endpoints.observed(instance, welcome.observed)) {
                 self.offer_endpoints();
             }
             self.with_overlay(instance, now, |overlay, cx| {
@@ -105,7 +111,9 @@ impl Node {
         }
         let announced = welcome.and_then(|welcome| welcome.ipv4);
         let facts = vpn::Peer { id: peer, pinned };
-        self.with_vpn(|vpn| vpn.handle_session_up(slot, &facts, announced, now.instant));
+        self.with_vpn_over(instance, |vpn| {
+            vpn.handle_session_up(slot, &facts, announced, now.instant);
+        });
         if is_new {
             self.event(Event::LinkUp { instance, peer, member, path });
         }
@@ -120,7 +128,9 @@ impl Node {
                 overlay.handle_routed(peer, bytes, cx);
             }),
             Ok(Control::Address(ipv4)) => {
-                self.with_vpn(|vpn| vpn.handle_announced(peer, ipv4, now.instant));
+                self.with_vpn_over(instance, |vpn| {
+                    vpn.handle_announced(peer, ipv4, now.instant);
+                });
             }
             _ => {}
         }
@@ -149,7 +159,7 @@ impl Node {
             Effect::Joined => {
                 let after = now.instant - self.started;
                 self.event(Event::Joined { instance, after });
-                self.with_vpn(|vpn| vpn.handle_joined(now.instant));
+                self.with_vpn_over(instance, |vpn| vpn.handle_joined(now.instant));
             }
             Effect::ConnectFailed(node) => {
                 let paths = vec![Path::Overlay(node)];
@@ -162,7 +172,7 @@ impl Node {
     }
 
     fn dial(&mut self, instance: Instance, target: NodeId, to: Vec<SocketAddr>, now: Now) {
-        let local = self.vpn.as_ref().map(|vpn| *vpn.local());
+        let local = self.vpn().map(|vpn| *vpn.local());
         // A VPN that forms links through its own subnet would carry itself.
         let outside = |to: &SocketAddr| local.is_none_or(|local| !local.is_inside(to.ip()));
         let dialable = to.into_iter().filter(is_dialable).filter(outside);
@@ -187,15 +197,15 @@ impl Node {
         now: Now,
     ) {
         match protocol {
-            Protocol::Pong => self.handle_pong(source, hops, &payload, now),
-            Protocol::IAmNearest => self.handle_nearest(source, &payload, now),
+            Protocol::Pong => self.handle_pong(instance, source, hops, &payload, now),
+            Protocol::IAmNearest => self.handle_nearest(instance, source, &payload, now),
             Protocol::Dht => {
                 self.with_dht(instance, now, |dht, cx| dht.handle(source, &payload, cx));
             }
             Protocol::Tunnel => {
                 let from = Path::Overlay(source);
                 let for_lane = Header::parse(&payload).is_ok_and(|h| h.lane != LaneId::CONTROL);
-                if for_lane {
+                if for_lane && self.vpn_over() == Some(instance) {
                     let input = LaneInput::Datagram { from, bytes: payload };
                     self.outputs.push_back(Output::Lane(input));
                 } else {
@@ -208,21 +218,23 @@ impl Node {
         }
     }
 
-    fn on_vpn(&mut self, effect: vpn::Effect, now: Now) {
+    fn on_vpn(&mut self, over: Instance, effect: vpn::Effect, now: Now) {
         use vpn::Effect;
-        let within = Instance(0);
         let lane = match effect {
             Effect::Create { op, name, payload, ttl, others_do } => {
                 let way = if others_do { GiveWay::ToOne } else { GiveWay::ToMost };
-                return self.create_for_vpn(op, &name, payload, ttl, way, now);
+                let lease = Lease { name: &name, payload, ttl, way };
+                return self.create_for_vpn(over, op, lease, now);
             }
-            Effect::Release { op } => return self.release_for_vpn(op, now),
-            Effect::Get { op, name } => return self.get_for_vpn(op, &name, now),
-            Effect::ResolveNearest { op, point } => return self.ask_nearest(op, point, now),
+            Effect::Release { op } => return self.release_for_vpn(over, op, now),
+            Effect::Get { op, name } => return self.get_for_vpn(over, op, &name, now),
+            Effect::ResolveNearest { op, point } => {
+                return self.ask_nearest(over, op, point, now);
+            }
             Effect::Connect { node } => {
-                return self.with_overlay(within, now, |overlay, cx| overlay.connect(node, cx));
+                return self.with_overlay(over, now, |overlay, cx| overlay.connect(node, cx));
             }
-            Effect::Disconnect { node } => return self.disconnect(within, node, now),
+            Effect::Disconnect { node } => return self.disconnect(over, node, now),
             Effect::Device(addresses) => {
                 let ipv4 = addresses.ipv4.map(|(ip, _)| ip);
                 self.with_links(now, |links, cx| links.announce(ipv4, cx));
@@ -249,8 +261,10 @@ impl Node {
 
     /// Tells the overlays where we may be dialled.
     pub(super) fn offer_endpoints(&mut self) {
-        let offered = self.endpoints.offered();
-        self.overlays.iter_mut().for_each(|overlay| overlay.handle_endpoints(offered.clone()));
+        for instance in self.instances() {
+            let offered = self.endpoints.offered(instance);
+            self.overlays[instance.0 as usize].handle_endpoints(offered);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::vpn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The node as a whole.
+/// The node in one of its overlays.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// Its ID.
@@ -32,6 +32,8 @@ pub struct Status {
 /// One current session.
 #[derive(Clone, Debug)]
 pub struct PeerStatus {
+    /// The overlay in which it is a peer.
+    pub instance: Instance,
     /// The peer.
     pub id: NodeId,
     /// User and group of its certificate.
@@ -51,7 +53,7 @@ pub struct PeerStatus {
 /// Everything that is counted by the core.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
-    /// About datagrams and sessions.
+    /// About datagrams and sessions, of all overlays.
     pub links: link::Counters,
     /// About routed messages.
     pub overlay: overlay::Counters,
@@ -69,9 +71,9 @@ pub struct Footprint {
 }
 
 impl Node {
-    /// The node as a whole.
-    pub fn status(&self) -> Status {
-        let overlay = self.overlay(Instance(0));
+    /// The node in one of its overlays.
+    pub fn status(&self, instance: Instance) -> Status {
+        let overlay = self.overlay(instance);
         let (left, right) = overlay.neighbours();
         Status {
             id: overlay.me(),
@@ -79,23 +81,24 @@ impl Node {
             left,
             right,
             size_estimate: overlay.size_estimate(),
-            endpoints: self.endpoints.offered(),
+            endpoints: self.endpoints.offered(instance),
         }
     }
 
-    /// Its current sessions.
+    /// Its current sessions in all overlays.
     pub fn peers(&self, now: Now) -> Vec<PeerStatus> {
-        let overlay = self.overlay(Instance(0));
-        let purposes = |id| {
-            overlay.peers().find(|(peer, _)| *peer == id).map(|(_, peer)| peer.purposes.names())
+        let purposes = |instance, id| {
+            let mut peers = self.overlay(instance).peers();
+            peers.find(|(peer, _)| *peer == id).map(|(_, peer)| peer.purposes.names())
         };
         self.links
             .sessions()
             .map(|(_, session)| PeerStatus {
+                instance: session.instance,
                 id: session.peer.id,
                 member: session.peer.member.as_ref().map(|m| (m.user.clone(), m.group.clone())),
                 path: session.path,
-                purposes: purposes(session.peer.id).unwrap_or_default(),
+                purposes: purposes(session.instance, session.peer.id).unwrap_or_default(),
                 rtt: session.liveness.rtt(),
                 age: now.instant - session.since,
                 silent: now.instant - session.liveness.heard_at(),
@@ -103,12 +106,12 @@ impl Node {
             .collect()
     }
 
-    /// What the core counted.
-    pub fn counters(&self) -> Counters {
+    /// What the core counted, about messages and hash table in one of the overlays.
+    pub fn counters(&self, instance: Instance) -> Counters {
         Counters {
             links: self.links.counters(),
-            overlay: self.overlay(Instance(0)).counters(),
-            dht: self.dht(Instance(0)).counts(),
+            overlay: self.overlay(instance).counters(),
+            dht: self.dht(instance).counts(),
         }
     }
 
@@ -117,7 +120,7 @@ impl Node {
         let own = [self.questions.fill(), self.operations.fill(self.overlays.len())];
         let overlays = self.overlays.iter().flat_map(overlay::Overlay::fills);
         let dhts = self.dhts.iter().flat_map(dht::Dht::fills);
-        let vpn = self.vpn.iter().flat_map(vpn::Vpn::fills);
+        let vpn = self.vpn.iter().flat_map(|network| network.vpn.fills());
         self.links.fills().into_iter().chain(own).chain(overlays).chain(dhts).chain(vpn)
     }
 

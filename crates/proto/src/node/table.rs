@@ -47,6 +47,14 @@ impl Operations {
     }
 }
 
+/// What the virtual network wants to have for itself.
+pub(super) struct Lease<'a> {
+    pub name: &'a str,
+    pub payload: Vec<u8>,
+    pub ttl: Duration,
+    pub way: GiveWay,
+}
+
 /// The suite of an overlay as the hash table sees it.
 struct Signatures<'a>(&'a dyn Suite);
 
@@ -75,20 +83,28 @@ impl Signer for Signatures<'_> {
 
 impl Node {
     /// Stores a value under a name, in this node's own slot there, and keeps it for as long as the node lives.
-    pub fn put(&mut self, ticket: Ticket, name: &[u8], payload: &[u8], ttl: Duration, now: Now) {
+    pub fn put(
+        &mut self,
+        ticket: Ticket,
+        within: Instance,
+        name: &[u8],
+        payload: &[u8],
+        ttl: Duration,
+        now: Now,
+    ) {
         let key = Key::derive(Kind::Slot, USER_DOMAIN, name);
         let op = self.operations.begin(Asker::Driver(ticket, key));
         let started =
-            self.with_dht(Instance(0), now, |dht, cx| dht.put(op, key, payload.to_vec(), ttl, cx));
+            self.with_dht(within, now, |dht, cx| dht.put(op, key, payload.to_vec(), ttl, cx));
         self.begun(op, started, now);
         self.settle(now);
     }
 
     /// Looks up the values under a name.
-    pub fn get(&mut self, ticket: Ticket, name: &[u8], now: Now) {
+    pub fn get(&mut self, ticket: Ticket, within: Instance, name: &[u8], now: Now) {
         let key = Key::derive(Kind::Slot, USER_DOMAIN, name);
         let op = self.operations.begin(Asker::Driver(ticket, key));
-        let started = self.with_dht(Instance(0), now, |dht, cx| dht.get(op, key, cx));
+        let started = self.with_dht(within, now, |dht, cx| dht.get(op, key, cx));
         self.begun(op, started, now);
         self.settle(now);
     }
@@ -119,36 +135,29 @@ impl Node {
         result
     }
 
-    pub(super) fn create_for_vpn(
-        &mut self,
-        op: Op,
-        name: &str,
-        payload: Vec<u8>,
-        ttl: Duration,
-        way: GiveWay,
-        now: Now,
-    ) {
+    pub(super) fn create_for_vpn(&mut self, over: Instance, op: Op, lease: Lease<'_>, now: Now) {
+        let Lease { name, payload, ttl, way } = lease;
         let key = Key::derive(Kind::Exclusive, VPN_DOMAIN, name.as_bytes());
         self.operations.published.insert(op, key);
         let id = self.operations.begin(Asker::Vpn(op));
         let started =
-            self.with_dht(Instance(0), now, |dht, cx| dht.create(id, key, payload, ttl, way, cx));
+            self.with_dht(over, now, |dht, cx| dht.create(id, key, payload, ttl, way, cx));
         self.begun(id, started, now);
     }
 
-    pub(super) fn get_for_vpn(&mut self, op: Op, name: &str, now: Now) {
+    pub(super) fn get_for_vpn(&mut self, over: Instance, op: Op, name: &str, now: Now) {
         let key = Key::derive(Kind::Exclusive, VPN_DOMAIN, name.as_bytes());
         let id = self.operations.begin(Asker::Vpn(op));
-        let started = self.with_dht(Instance(0), now, |dht, cx| dht.get(id, key, cx));
+        let started = self.with_dht(over, now, |dht, cx| dht.get(id, key, cx));
         self.begun(id, started, now);
     }
 
-    pub(super) fn release_for_vpn(&mut self, op: Op, now: Now) {
+    pub(super) fn release_for_vpn(&mut self, over: Instance, op: Op, now: Now) {
         if let Some(key) = self.operations.published.remove(&op) {
             self.operations.last += 1;
             let id = OpId(self.operations.last);
             // Nobody waits for it, and what is not released in time expires.
-            let _ = self.with_dht(Instance(0), now, |dht, cx| dht.release(id, key, cx));
+            let _ = self.with_dht(over, now, |dht, cx| dht.release(id, key, cx));
         }
     }
 
@@ -177,13 +186,16 @@ impl Node {
             }
             dht::Effect::Done { op, outcome } => match self.operations.waiting.remove(&op) {
                 Some(Asker::Vpn(op)) => {
-                    let answer = self.for_vpn(outcome, now);
+                    let answer = self.for_vpn(instance, outcome, now);
                     self.answer_vpn(op, answer, now);
                 }
                 Some(Asker::Driver(ticket, key)) => self.answer(ticket, for_driver(outcome, key)),
                 None => {}
             },
             dht::Effect::Event(dht::Event::Lost { key, .. }) => {
+                if self.vpn_over() != Some(instance) {
+                    return;
+                }
                 let lost = self.operations.published.iter().find(|(_, k)| **k == key);
                 if let Some(op) = lost.map(|(&op, _)| op) {
                     self.operations.published.remove(&op);
@@ -193,30 +205,35 @@ impl Node {
         }
     }
 
-    fn for_vpn(&self, outcome: Outcome, now: Now) -> vpn::Answer {
+    fn for_vpn(&self, over: Instance, outcome: Outcome, now: Now) -> vpn::Answer {
         match outcome {
             Outcome::Created(_) => vpn::Answer::Created,
             Outcome::Taken(_) => vpn::Answer::Taken,
             Outcome::Absent => vpn::Answer::Found(Vec::new()),
-            Outcome::Values { records, .. } => {
-                vpn::Answer::Found(records.iter().map(|record| self.found(record, now)).collect())
-            }
+            Outcome::Values { records, .. } => vpn::Answer::Found(
+                records.iter().map(|record| self.found(over, record, now)).collect(),
+            ),
+            Outcome::Failed(dht::Failure::ClocksDiffer) => vpn::Answer::ClocksDiffer,
             Outcome::Stored { .. } | Outcome::Released | Outcome::Failed(_) => {
                 vpn::Answer::Unavailable
             }
         }
     }
 
-    fn found(&self, record: &Record, now: Now) -> vpn::Found {
+    fn found(&self, over: Instance, record: &Record, now: Now) -> vpn::Found {
         let owner = record.owner;
-        let session = self.links.session(Instance(0), owner);
+        let session = self.links.session(over, owner);
         let member = session.and_then(|(_, session)| session.peer.member.as_ref());
         let life = Duration::from_secs(record.expiry.as_secs().saturating_sub(now.unix.as_secs()));
         vpn::Found { owner, pinned: member.and_then(|member| member.ipv4), life }
     }
 
     fn answer_vpn(&mut self, op: Op, answer: vpn::Answer, now: Now) {
-        if matches!(answer, vpn::Answer::Taken | vpn::Answer::Unavailable) {
+        let is_failed = matches!(
+            answer,
+            vpn::Answer::Taken | vpn::Answer::Unavailable | vpn::Answer::ClocksDiffer
+        );
+        if is_failed {
             self.operations.published.remove(&op);
         }
         self.with_vpn(|vpn| vpn.handle_answer(op, &answer, now.instant));
@@ -228,6 +245,9 @@ fn for_driver(outcome: Outcome, key: Key) -> Answer {
         Outcome::Stored { replicas } => Answer::Stored { key, replicas },
         Outcome::Values { records, complete } => Answer::Values { records, complete },
         Outcome::Absent => Answer::Values { records: Vec::new(), complete: true },
+        Outcome::Failed(failure @ dht::Failure::ClocksDiffer) => {
+            Answer::Failed(format!("{failure}: set the clock that is wrong"))
+        }
         Outcome::Failed(failure) => {
             Answer::Failed(format!("{failure}: has the node joined? try again"))
         }

@@ -135,7 +135,7 @@ fn two_nodes_link_authenticate_and_ping() {
     net.run_for(Duration::from_millis(200));
     assert!(net.linked(1, 2) && net.linked(2, 1));
     let to = net.id(1);
-    net.with(endpoint(2), |node, now| node.ping(Ticket(1), to, now));
+    net.with(endpoint(2), |node, now| node.ping(Ticket(1), Instance(0), to, now));
     net.run_for(Duration::from_secs(1));
     match net.answers.as_slice() {
         [Answer::Pong { rtt, path: "direct", .. }] => assert_eq!(*rtt, DELAY * 2),
@@ -170,7 +170,7 @@ fn twelve_nodes_form_a_ring_in_spite_of_loss() {
     }
     net.run_for(Duration::from_secs(40));
     let crawler = endpoint(5);
-    net.with(crawler, |node, now| node.crawl(Ticket(9), now));
+    net.with(crawler, |node, now| node.crawl(Ticket(9), Instance(0), now));
     net.run_for(Duration::from_secs(60));
     match net.answers.as_slice() {
         [Answer::Crawl(report)] => {
@@ -201,8 +201,10 @@ fn sim_ov_06_the_second_holder_of_an_id_is_refused_and_a_restart_is_not() {
     let id = *net.id(3).as_bytes();
     net.add_as(9, id);
     net.run_for(Duration::from_secs(10));
-    let told =
-        net.events.iter().any(|(at, event)| *at == endpoint(9) && matches!(event, Event::IdInUse));
+    let told = net
+        .events
+        .iter()
+        .any(|(at, event)| *at == endpoint(9) && matches!(event, Event::IdInUse { .. }));
     assert!(told, "{:?}", net.events);
     assert!(net.linked(1, 3) && net.linked(3, 1));
     let lost = |(at, event): &&(SocketAddr, Event)| {
@@ -216,8 +218,9 @@ fn sim_ov_06_the_second_holder_of_an_id_is_refused_and_a_restart_is_not() {
     net.add_as(8, id);
     net.run_for(Duration::from_secs(5));
     assert!(net.linked(1, 8) && net.linked(8, 1));
-    let refused =
-        |(at, event): &&(SocketAddr, Event)| *at == endpoint(8) && matches!(event, Event::IdInUse);
+    let refused = |(at, event): &&(SocketAddr, Event)| {
+        *at == endpoint(8) && matches!(event, Event::IdInUse { .. })
+    };
     assert_eq!(net.events.iter().filter(refused).count(), 0);
 }
 
@@ -233,7 +236,7 @@ fn keys_are_renewed_each_hour_without_losing_the_link() {
         let node = &net.nodes[&endpoint(n)];
         let ages: Vec<_> = node.links().sessions().map(|(_, s)| net.now - s.since).collect();
         assert!(ages.len() == 1 && ages[0] < Duration::from_secs(4000), "{ages:?}");
-        assert!((3..=4).contains(&node.counters().links.sessions_up));
+        assert!((3..=4).contains(&node.counters(Instance(0)).links.sessions_up));
     }
 }
 
@@ -245,7 +248,7 @@ fn nodes_that_cannot_reach_each_other_get_a_session_through_the_overlay() {
     net.run_for(Duration::from_secs(5));
     assert!(!net.linked(2, 3));
     let to = net.id(3);
-    net.with(endpoint(2), |node, now| node.connect(to, now));
+    net.with(endpoint(2), |node, now| node.connect(Instance(0), to, now));
     net.run_for(Duration::from_secs(10));
     let path = net.nodes[&endpoint(2)].links().session(Instance(0), to).map(|(_, s)| s.path);
     assert_eq!(path, Some(Path::Overlay(to)));

@@ -22,8 +22,8 @@ pub struct Op(pub u64);
 pub enum Effect {
     /// Store a value under the key of `name` if nobody else has, and keep it stored until released: the hash
     /// table renews it at a third of `ttl`, as it moves it on churn anyway. Answered by
-    /// [`Answer::Created`], [`Answer::Taken`] or [`Answer::Unavailable`], and later perhaps by
-    /// [`super::Vpn::handle_lost`].
+    /// [`Answer::Created`], [`Answer::Taken`], [`Answer::ClocksDiffer`] or [`Answer::Unavailable`], and
+    /// later perhaps by [`super::Vpn::handle_lost`].
     Create {
         /// Names the publication.
         op: Op,
@@ -92,6 +92,8 @@ pub enum Answer {
     Nearest(NodeId),
     /// Too few nodes answered to say.
     Unavailable,
+    /// Those that answered do not believe the value's expiry.
+    ClocksDiffer,
 }
 
 /// One value of the hash table.
@@ -136,6 +138,8 @@ pub enum Event {
     Contested(Ipv4Addr),
     /// No free address was found.
     SubnetFull,
+    /// The nodes that would keep our address do not believe its expiry.
+    ClocksDiffer,
     /// A peer sent with an address that is not its own; told once per session.
     Spoofed {
         /// The peer.
@@ -158,6 +162,10 @@ impl fmt::Display for Event {
                 write!(f, "pinned virtual address {ip} is also leased by another node")
             }
             Event::SubnetFull => f.write_str("no free virtual address found; widen the subnet"),
+            Event::ClocksDiffer => f.write_str(
+                "the members that keep virtual addresses refuse ours, as their clocks and this host's differ \
+                 by hours; set the clock that is wrong",
+            ),
             Event::Spoofed { peer, source } => {
                 write!(f, "node {peer} sends with the address {source}, which is not its own")
             }

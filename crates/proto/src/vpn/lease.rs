@@ -128,6 +128,10 @@ impl Lease {
         match answer {
             Answer::Created => self.hold(op, address, cx),
             Answer::Taken => self.refused(address, cx),
+            Answer::ClocksDiffer => {
+                self.tell(Event::ClocksDiffer, cx);
+                self.unavailable(op, address, cx);
+            }
             _ => self.unavailable(op, address, cx),
         }
         true

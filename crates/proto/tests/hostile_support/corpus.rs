@@ -1,5 +1,9 @@
 //! Valid messages of every format, by the emitters of the product.
 
+use pki::enrolment::{
+    CertificateRequest, Code, Denial, Grant, KeyAnswer, KeyRequest, Message as _, Nonce,
+    NonceAnswer, RenewalRequest,
+};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use warren_proto::ring::Side;
@@ -307,7 +311,8 @@ pub fn blobs() -> Vec<Vec<u8>> {
     let bootstrap = vec!["boot.example.org:7415".parse().expect("an address")];
     let network = pki::Network::new("team", subnet);
     let ca = vec![authority.certificate().clone()];
-    let bare = pki::Blob::new(network, ca, bootstrap, pki::GroupSecret::random(1));
+    let secrets = vec![authority.sign_secret(pki::GroupSecret::random(1), NOW)];
+    let bare = pki::Blob::new(network, ca, bootstrap, secrets);
     let mut full = bare.clone();
     let mut trust = full.trust().expect("is usable");
     let user = pki::Revoked::User("bo".into());
@@ -317,6 +322,39 @@ pub fn blobs() -> Vec<Vec<u8>> {
     full.key = Some(pki::PrivateKey::generate());
     let bytes = |blob: &pki::Blob| blob.to_yaml().expect("writes").as_bytes().to_vec();
     vec![bytes(&bare), bytes(&full)]
+}
+
+/// What a node and its group service say.
+pub fn enrolments() -> Vec<Vec<u8>> {
+    let authority = authority();
+    let (key, salt) = (pki::PrivateKey::generate(), pki::Salt::random());
+    let answer = KeyAnswer::new("team", salt, key.spki());
+    let request = pki::Request::for_node(&key, "team", answer.node_id).expect("writes");
+    let subnet: pki::Ipv4Subnet = "10.42.0.0/16".parse().expect("a network");
+    let grant = Grant {
+        certificate: issue(&authority, "ana"),
+        ca: vec![authority.certificate().clone()],
+        root: None,
+        network: pki::Network::new("team", subnet),
+        bootstrap: vec!["boot.example.org:7415".parse().expect("an address")],
+        secrets: vec![authority.sign_secret(pki::GroupSecret::random(1), NOW)],
+        notices: String::new(),
+        stale_policy: pki::StalePolicy::Lenient,
+        renew_at: NOW,
+    };
+    let nonce: Nonce = "nonce".parse().expect("a nonce");
+    let denial = Denial { code: Code::TokenUnknown, message: "ask for a new blob".into() };
+    let certificate = grant.certificate.clone();
+    let messages = [
+        KeyRequest::new(&key, Some("laptop")).to_json(),
+        CertificateRequest { request: request.clone() }.to_json(),
+        RenewalRequest::sign(&key, request, certificate, nonce.clone()).to_json(),
+        answer.to_json(),
+        grant.to_json(),
+        NonceAnswer { nonce }.to_json(),
+        denial.to_json(),
+    ];
+    messages.iter().map(|message| message.to_vec()).collect()
 }
 
 /// Bytes without any order.

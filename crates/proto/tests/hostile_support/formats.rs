@@ -4,6 +4,7 @@
 //! a parser takes them for something else than they are. Shared by the deterministic tests and by the
 //! libFuzzer targets in `fuzz/`.
 
+use pki::enrolment::{self, Message};
 use warren_proto::wire::connect::Connect;
 use warren_proto::wire::control::Control;
 use warren_proto::wire::dht;
@@ -112,4 +113,31 @@ pub fn pki_blob(bytes: &[u8]) -> bool {
     let again = pki::Blob::parse(&written).expect("own output");
     assert_eq!(again.network, blob.network);
     true
+}
+
+/// A message between a node and the group service, of whichever kind it is.
+pub fn pki_enrolment(bytes: &[u8]) -> bool {
+    fn read<M: Message>(bytes: &[u8]) -> bool {
+        let Ok(message) = M::from_json(bytes) else { return false };
+        let written = message.to_json();
+        let again = M::from_json(&written).expect("own output");
+        assert_eq!(*again.to_json(), *written);
+        true
+    }
+    let asked = [
+        read::<enrolment::KeyRequest>(bytes),
+        read::<enrolment::CertificateRequest>(bytes),
+        read::<enrolment::RenewalRequest>(bytes),
+        read::<enrolment::DeviceRequest>(bytes),
+        read::<enrolment::DeviceTokenRequest>(bytes),
+    ];
+    let answered = [
+        read::<enrolment::KeyAnswer>(bytes),
+        read::<enrolment::Grant>(bytes),
+        read::<enrolment::NonceAnswer>(bytes),
+        read::<enrolment::NoticesAnswer>(bytes),
+        read::<enrolment::DeviceAnswer>(bytes),
+        read::<enrolment::Denial>(bytes),
+    ];
+    asked.contains(&true) || answered.contains(&true)
 }

@@ -25,8 +25,12 @@ impl Member {
     /// Links with the victim from this address, as the member `n` of the group.
     pub fn join(world: &mut World, at: SocketAddr, n: u8) -> Member {
         let mut rng = Rng::new([n; 32]);
-        let links =
-            Links::new(vec![(world.group.suite(n), vec![world.group.gate()])], &mut rng, world.now);
+        let links = Links::new(
+            vec![(world.group.suite(n), vec![world.group.gate()])],
+            None,
+            &mut rng,
+            world.now,
+        );
         let victim = world.node(VICTIM).id();
         let mut member = Member { links, rng, at, victim };
         member.dial(world);

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use proto::NodeId;
 use proto::lane::{Lane, Slot};
+use proto::link::session::Session;
 use proto::node::Node;
 use proto::path::Path;
 
@@ -35,7 +36,8 @@ fn compare(node: &Node, lane: &Lane, findings: &mut Findings) {
             format!("{id:?}: {slot:?} of the lane is {peer:?} by {path:?}, of the node {session:?}")
         }));
     }
-    for (slot, session) in node.links().sessions() {
+    let of_network = |s: &Session| Some(s.instance) == node.vpn_over();
+    for (slot, session) in node.links().sessions().filter(|(_, s)| of_network(s)) {
         let peer = session.peer.id;
         let is_held = held.get(&slot).is_some_and(|&(held, _)| held == peer);
         findings.check((!is_held).then_some(|| {
@@ -65,7 +67,8 @@ fn compare_routes(
         }));
     }
     for (ip, holder) in vpn.holders() {
-        let current = node.links().sessions().find(|(_, s)| s.peer.id == holder);
+        let is_holders = |s: &Session| s.peer.id == holder && Some(s.instance) == node.vpn_over();
+        let current = node.links().sessions().find(|(_, s)| is_holders(s));
         let slot = current.map(|(slot, _)| slot);
         let is_wrong = slot.is_none() || routes.get(&ip).copied() != slot;
         findings.check(is_wrong.then_some(|| {

@@ -39,10 +39,15 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Takes the picture.
+    /// Takes the picture of the overlay that all nodes have in this place.
     pub fn of(world: &World, instance: Instance) -> Self {
+        Self::of_those(world, |_| Some(instance))
+    }
+
+    /// Takes the picture of an overlay that not all hosts take part in, or not all in the same place.
+    pub fn of_those(world: &World, place: impl Fn(HostId) -> Option<Instance>) -> Self {
         let member = |host| {
-            let overlay = world.node(host)?.overlay(instance);
+            let overlay = world.node(host)?.overlay(place(host)?);
             let with = |purpose: Purpose| {
                 overlay.peers().filter(move |(_, peer)| peer.purposes.has(purpose))
             };

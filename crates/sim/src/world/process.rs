@@ -65,7 +65,7 @@ impl Process {
         address: SocketAddr,
         now: Now,
     ) -> Result<Self, proto::node::api::ConfigError> {
-        let lane = config.vpn.as_ref().map(|vpn| Lane::new(LaneId::FIRST_DATA, vpn.mode));
+        let lane = config.vpn.as_ref().map(|vpn| Lane::new(LaneId::FIRST_DATA, vpn.network.mode));
         let mut node = Node::new(config, seed, now)?;
         node.handle_endpoints(vec![address], now);
         Ok(Self {

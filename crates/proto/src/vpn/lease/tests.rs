@@ -136,6 +136,18 @@ fn an_overlay_that_does_not_answer_is_asked_for_the_same_address_more_and_more_r
 }
 
 #[test]
+fn clocks_that_differ_are_told_once_until_an_address_was_held() {
+    let mut c = Claimer::new(24, AddressPolicy::Lease { preferred: Some(ip(9)) });
+    for _ in 0..3 {
+        assert_eq!(c.answer(Answer::ClocksDiffer), ip(9), "the same address is asked for again");
+        c.wait();
+    }
+    assert_eq!(c.events(), [Event::ClocksDiffer]);
+    assert_eq!(c.answer(Answer::Created), ip(9));
+    assert_eq!(c.events(), [Event::Leased(ip(9))]);
+}
+
+#[test]
 fn unit_ad_04_a_static_address_that_is_taken_is_refused_and_told_once() {
     let mut c = Claimer::new(24, AddressPolicy::Static(ip(5)));
     for _ in 0..3 {

@@ -1,0 +1,102 @@
+//! What an administrator of a group may set, within which limits.
+
+use std::time::Duration;
+
+use pki::{
+    BOOTSTRAP_MAX, HostPort, LEASE_DEFAULT, LEASE_MAX, LEASE_MIN, LIFE_DEFAULT, LIFE_MAX, LIFE_MIN,
+    MTU_MAX, MTU_MIN, StalePolicy,
+};
+use serde::{Deserialize, Serialize};
+
+use super::refusal::Refusal;
+
+/// Usual number of nodes per member: phone, laptop and a few machines.
+pub const QUOTA_DEFAULT: u32 = 8;
+/// Most nodes per member: bounds what one leaked blob can enrol.
+pub const QUOTA_MAX: u32 = 1000;
+
+/// Who is let in without being looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    /// Nobody: an administrator decides on each request.
+    #[default]
+    Manual,
+    /// Everybody who asks.
+    Automatic,
+    /// Everybody, while the group has fewer members than this.
+    AutomaticUpTo(u32),
+}
+
+impl Approval {
+    /// Returns whether a request is granted at once when the group has so many members.
+    pub const fn admits(self, members: u32) -> bool {
+        match self {
+            Self::Manual => false,
+            Self::Automatic => true,
+            Self::AutomaticUpTo(limit) => members < limit,
+        }
+    }
+}
+
+/// The policies of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policies {
+    /// Who is let in without being looked at.
+    pub approval: Approval,
+    /// Most nodes of one member, 1 to 1000.
+    pub quota: u32,
+    /// How long a certificate lives, in seconds, one to thirty days.
+    pub certificate_life_seconds: u64,
+    /// What members do about new links while their list of revocations is out of date.
+    pub stale_policy: StalePolicy,
+    /// Inner MTU in bytes, 1280 to 9000.
+    pub mtu: u16,
+    /// How long a virtual address is leased, in seconds, 60 to 2,592,000.
+    pub lease_seconds: u32,
+    /// Nodes to join by, at most 64.
+    pub bootstrap: Vec<HostPort>,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self {
+            approval: Approval::default(),
+            quota: QUOTA_DEFAULT,
+            certificate_life_seconds: LIFE_DEFAULT.as_secs(),
+            stale_policy: StalePolicy::default(),
+            mtu: MTU_MIN,
+            lease_seconds: LEASE_DEFAULT,
+            bootstrap: Vec::new(),
+        }
+    }
+}
+
+impl Policies {
+    /// Returns how long a certificate lives.
+    pub const fn certificate_life(&self) -> Duration {
+        Duration::from_secs(self.certificate_life_seconds)
+    }
+
+    /// Checks every limit.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let rules = [
+            ((1..=QUOTA_MAX).contains(&self.quota), "quota must be 1 to 1000 nodes"),
+            (
+                (LIFE_MIN..=LIFE_MAX).contains(&self.certificate_life()),
+                "certificate_life_seconds must be 86400 to 2592000 (1 to 30 days)",
+            ),
+            ((MTU_MIN..=MTU_MAX).contains(&self.mtu), "mtu must be 1280 to 9000 bytes"),
+            (
+                (LEASE_MIN..=LEASE_MAX).contains(&self.lease_seconds),
+                "lease_seconds must be 60 to 2592000",
+            ),
+            (self.bootstrap.len() <= BOOTSTRAP_MAX, "bootstrap has at most 64 addresses"),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(Refusal::Setting(rule)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The way of a member from the account to the certificate, and out again.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{NOW, admit, by, code, enrol, group, named, password, site, stranger, token, user};
+use group::model::{Policies, RequestState, Role, TokenOptions};
+use group::service::{BlobForm, CertificateAnswer, NewUser};
+use group::store::Page;
+use pki::enrolment::RenewalRequest;
+use pki::{Handed, Request, Revoked};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[tokio::test]
+async fn unit_wb_01_an_account_is_made_and_its_password_verified() {
+    let site = site().await;
+    let new = |name: &str, text: &str| NewUser::Password {
+        name: name.to_owned(),
+        email: None,
+        password: password(text),
+    };
+    let id = site.service.create_user(&stranger(), new("ana", "correct horse"), NOW).await;
+    let id = id.expect("a new name");
+    let taken = site.service.create_user(&stranger(), new("ana", "battery staple"), NOW).await;
+    assert_eq!(code(taken), "name_taken");
+    let short = site.service.create_user(&stranger(), new("bob", "short"), NOW).await;
+    assert_eq!(code(short), "password_not_allowed");
+    let check = async |name, text| {
+        let found = site.service.check_password(name, password(text)).await;
+        found.expect("no failure").map(|user| user.id)
+    };
+    assert_eq!(check("ana", "correct horse").await, Some(id));
+    assert_eq!(check("ana", "wrong horse").await, None);
+    assert_eq!(check("eve", "correct horse").await, None);
+    let operator = group::model::Caller::operator();
+    site.service.set_enabled(&operator, id, false, NOW).await.expect("may");
+    assert_eq!(check("ana", "correct horse").await, None, "a locked account");
+}
+
+#[tokio::test]
+async fn unit_wb_05_a_request_with_a_reason_is_approved_or_denied() {
+    let site = site().await;
+    let service = &site.service;
+    let [ana, bob, eve] =
+        [user(service, "ana").await, user(service, "bob").await, user(service, "eve").await];
+    group(service, ana, "team", Policies::default()).await;
+    let (request, state) =
+        service.ask(&by(bob), "team", "I build the ship".to_owned(), NOW).await.expect("may ask");
+    assert_eq!(state, RequestState::Pending);
+    let seen = service.requests(&by(ana), "team", RequestState::Pending, &Page::default()).await;
+    assert_eq!(seen.expect("decides").items[0].reason, "I build the ship");
+    let peeked = service.requests(&by(eve), "team", RequestState::Pending, &Page::default()).await;
+    assert_eq!(code(peeked), "not_administrator");
+    let denied = service.judge(&by(ana), "team", request, false, "not yet".to_owned(), NOW).await;
+    denied.expect("may deny");
+    let options = TokenOptions::default();
+    let blob = service.draw_blob(&by(bob), "team", options, BlobForm::Short, NOW).await;
+    assert_eq!(code(blob), "request_denied");
+    let told = service.own_request(&by(bob), "team").await.expect("knows").expect("has asked");
+    assert_eq!((told.state, told.note.as_str()), (RequestState::Denied, "not yet"));
+    admit(service, ana, bob, "team").await;
+    for form in [BlobForm::Short, BlobForm::Full] {
+        let options = TokenOptions::default();
+        let (_, text) = service.draw_blob(&by(bob), "team", options, form, NOW).await.expect("may");
+        let handed = Handed::parse(&text).expect("own output");
+        assert_eq!(handed.group(), "team");
+        assert!(handed.enrolment().is_some());
+    }
+}
+
+#[tokio::test]
+async fn unit_wb_12_a_node_gets_its_certificate_and_renews_it() {
+    let site = site().await;
+    let service = &site.service;
+    let ana = user(service, "ana").await;
+    group(service, ana, "team", Policies::default()).await;
+    let blob = token(service, ana, "team").await;
+    let (key, grant) = enrol(service, &blob, "team", NOW).await.expect("enrols");
+    let trust = grant.trust().expect("fits");
+    let member = trust.judge(grant.certificate.der(), NOW).expect("is a member's");
+    assert_eq!((member.user.as_str(), member.group.as_str()), ("ana", "team"));
+    assert_eq!(grant.secrets[0].secret.generation, 1);
+    let (_, second) = enrol(service, &blob, "team", NOW).await.expect("a second node");
+    let second = trust.judge(second.certificate.der(), NOW).expect("is a member's");
+    assert_ne!(second.node_id, member.node_id);
+
+    let later = NOW + 8 * DAY;
+    let request = Request::for_node(&key, "team", member.node_id).expect("writes");
+    let nonce = "bm9uY2U".parse().expect("a nonce");
+    let renewal = RenewalRequest::sign(&key, request, grant.certificate.clone(), nonce);
+    let renewed = service.renew(&stranger(), &renewal, later).await.expect("within thirty days");
+    let again = trust.judge(renewed.certificate.der(), later).expect("is a member's");
+    assert_eq!((again.node_id, again.not_after), (member.node_id, later + 7 * DAY));
+    assert_eq!(
+        code(service.renew(&stranger(), &renewal, NOW + 40 * DAY).await),
+        "certificate_too_old"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_waits_for_the_approval() {
+    let site = site().await;
+    let service = &site.service;
+    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
+    group(service, ana, "team", Policies::default()).await;
+    let (request, _) = service.ask(&by(bob), "team", String::new(), NOW).await.expect("may ask");
+    let waiting = token(service, bob, "team").await;
+    let (_, csr) = named(service, &waiting, "team", NOW).await.expect("is named");
+    let mut changes = service.changes();
+    let answer = service.certify(&stranger(), &waiting, &csr, NOW).await.expect("may wait");
+    assert!(matches!(answer, CertificateAnswer::Pending));
+    service.judge(&by(ana), "team", request, true, String::new(), NOW).await.expect("may");
+    changes.recv().await.expect("something has changed");
+    let answer = service.certify(&stranger(), &waiting, &csr, NOW).await.expect("is a member");
+    assert!(matches!(answer, CertificateAnswer::Granted(_)));
+}
+
+#[tokio::test]
+async fn unit_wb_16_roles_change_and_a_removed_member_is_out_with_all_nodes() {
+    let site = site().await;
+    let service = &site.service;
+    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
+    group(service, ana, "team", Policies::default()).await;
+    admit(service, ana, bob, "team").await;
+    let demote = service.set_role(&by(ana), "team", ana, Role::Member, NOW).await;
+    assert_eq!(code(demote), "last_administrator");
+    let grab = service.set_role(&by(bob), "team", bob, Role::Administrator, NOW).await;
+    assert_eq!(code(grab), "not_administrator");
+    service.set_role(&by(ana), "team", bob, Role::Administrator, NOW).await.expect("may");
+    service.set_role(&by(bob), "team", ana, Role::Member, NOW).await.expect("may");
+    let blob = token(service, ana, "team").await;
+    let (_, grant) = enrol(service, &blob, "team", NOW).await.expect("enrols");
+    let member = grant.certificate.unverified().expect("own output");
+
+    let notice = service.remove(&by(bob), "team", ana, "left the firm".to_owned(), NOW + DAY).await;
+    assert_eq!(notice.expect("may"), Some(1));
+    let (text, newest) = service.notices(&blob, 0).await.expect("of the group");
+    assert_eq!(newest, 1);
+    let mut trust = grant.trust().expect("fits");
+    trust.ledger_mut().take_text(&text).expect("signed by the authority");
+    assert_eq!(trust.ledger().is_revoked(&member), Some(1));
+    let refused = enrol(service, &blob, "team", NOW + DAY).await.map(drop);
+    assert_eq!(code(refused), "membership_ended");
+    let announcement = service.announcement("team", NOW + DAY).await.expect("reads");
+    let announcement = announcement.expect("is waiting");
+    assert_eq!((announcement.number, announcement.victims), (1, vec![member.node_id]));
+    assert_eq!(announcement.secrets[0].secret.generation, 2);
+    service.set_announced("team", 1, NOW + DAY).await.expect("writes");
+    assert!(service.announcement("team", NOW + DAY).await.expect("reads").is_none());
+    let listed = service.revocations(&by(bob), "team", &Page::default()).await.expect("a member");
+    assert_eq!((listed.items[0].by.as_str(), listed.items[0].number), ("bob", 1));
+    let audit = service.audit(&by(bob), "team", None, &Page::default()).await.expect("decides");
+    assert_eq!(audit.items[0].event, "enrolment_refused");
+    let eve = Revoked::User("eve".to_owned());
+    let refused = service.revoke(&by(bob), "team", eve, String::new(), NOW).await;
+    assert_eq!(code(refused), "nothing_to_revoke");
+}
+
+#[tokio::test]
+async fn the_clock_signs_heads_and_ends_what_is_over() {
+    let site = site().await;
+    let service = &site.service;
+    let ana = user(service, "ana").await;
+    group(service, ana, "team", Policies::default()).await;
+    let options = TokenOptions { ephemeral: true, life: DAY, ..TokenOptions::default() };
+    let (_, blob) = service.draw_token(&by(ana), "team", options, NOW).await.expect("may");
+    enrol(service, &blob, "team", NOW).await.expect("enrols");
+    let idle = service.tick(NOW).await.expect("ticks");
+    assert_eq!((idle.heads, idle.expired), (0, 0));
+    let report = service.tick(NOW + 10 * DAY).await.expect("ticks");
+    assert_eq!((report.heads, report.expired), (1, 2), "token and ephemeral node");
+    let view = service.group(&by(ana), "team").await.expect("a member");
+    assert_eq!(view.next_update, NOW + 10 * DAY + service.config().head_life());
+    assert_eq!(
+        code(enrol(service, &blob, "team", NOW + 10 * DAY).await.map(drop)),
+        "token_expired"
+    );
+}

@@ -1,0 +1,8 @@
+//! Messages of the enrolment from libFuzzer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    warren_fuzz::formats::pki_enrolment(bytes);
+});

@@ -1,0 +1,106 @@
+//! What changes about the node's membership while it runs: given to the node, kept in the state directory.
+//!
+//! SIGHUP reads the files again that the user named. What is not good is logged and changes nothing; the rest
+//! counts.
+
+use pki::{Blob, Certificate, SignedSecret, Trust};
+
+use super::Driver;
+use crate::advice;
+use crate::ca::read_certificate;
+use crate::config::read_text;
+use crate::failure::Failure;
+use crate::identity::bad_notices;
+
+impl Driver {
+    /// Reads certificate, blob and notices again.
+    pub(super) fn reload(&mut self) {
+        for done in [self.reload_blob(), self.reload_notices(), self.reload_certificate()] {
+            if let Err(failure) = done {
+                tracing::warn!("{failure}");
+            }
+        }
+    }
+
+    /// Shows a renewed certificate of the same key and node from now on; sessions stay.
+    pub(super) fn renew(&mut self, certificate: &Certificate) -> Result<(), Failure> {
+        let now = self.clock.now().unix;
+        let refused = |refusal| Failure::identity(advice::on_own(refusal, now));
+        let member = certificate.unverified().map_err(refused)?;
+        self.node.renew(certificate.der(), self.clock.now()).map_err(refused)?;
+        tracing::info!(until = %member.not_after, serial = %member.serial, "certificate renewed");
+        self.identity.member = member;
+        self.state.set_certificate(certificate)
+    }
+
+    /// Takes generations of the group secret.
+    pub(super) fn take_secrets(&mut self, secrets: Vec<SignedSecret>) -> Result<(), Failure> {
+        let taken = self.node.take_secrets(secrets, self.clock.now());
+        if taken.map_err(Failure::identity)? > 0 {
+            let keyring = self.node.keyring();
+            tracing::info!(generation = keyring.generation(), "group secret taken");
+            self.state.set_secrets(keyring.all())?;
+        }
+        Ok(())
+    }
+
+    /// Takes notices in text form; sessions that a notice concerns end.
+    pub(super) fn take_notices(&mut self, text: &str) -> Result<(), pki::LineError> {
+        let now = self.clock.now();
+        let taken = self.node.take_notices(text, now);
+        // What stood before a bad line counts.
+        self.note_notices();
+        let news = taken?;
+        if let Some(trust) = self.node.trust() {
+            tracing::info!(news, number = trust.ledger().number(), "notices read");
+        }
+        Ok(())
+    }
+
+    /// Keeps the notices and stops if one means this node.
+    fn note_notices(&mut self) {
+        let Some(ledger) = self.node.trust().map(Trust::ledger) else { return };
+        if let Err(error) = self.state.set_notices(&ledger.to_text()) {
+            tracing::warn!(%error, "notices not saved");
+        }
+        if let Some(notice) = ledger.is_revoked(&self.identity.member) {
+            let now = self.clock.now().unix;
+            let advice = advice::on_own(pki::Refusal::Revoked { notice }, now);
+            self.work.stop = Some(Failure::identity(advice));
+        }
+    }
+
+    fn reload_blob(&mut self) -> Result<(), Failure> {
+        let Some(path) = &self.config.blob_file else { return Ok(()) };
+        let place = path.display().to_string();
+        let bad = |error: String| Failure::identity(format!("{place}: {error}"));
+        let blob = Blob::parse(&read_text(path)?).map_err(|error| bad(error.to_string()))?;
+        if blob.network.group != self.identity.member.group {
+            return Err(bad("it is of another group: start the daemon anew for that".into()));
+        }
+        self.take_notices(&blob.notices.join("\n")).map_err(|error| bad(error.to_string()))?;
+        self.take_secrets(blob.group_secrets)?;
+        blob.certificate.map_or(Ok(()), |certificate| self.renew_if_longer(&certificate))
+    }
+
+    fn reload_notices(&mut self) -> Result<(), Failure> {
+        let Some(path) = self.config.notices.clone() else { return Ok(()) };
+        let text = read_text(&path)?;
+        self.take_notices(&text).map_err(|error| bad_notices(&path, &error))
+    }
+
+    fn reload_certificate(&mut self) -> Result<(), Failure> {
+        let Some(path) = &self.certificate_file else { return Ok(()) };
+        let certificate = read_certificate(path)?;
+        self.renew_if_longer(&certificate)
+    }
+
+    /// Of the certificates that lie about, only one that lasts longer than the present one is a renewal.
+    fn renew_if_longer(&mut self, certificate: &Certificate) -> Result<(), Failure> {
+        let member = certificate.unverified().map_err(Failure::identity)?;
+        if member.not_after <= self.identity.member.not_after {
+            return Ok(());
+        }
+        self.renew(certificate)
+    }
+}
