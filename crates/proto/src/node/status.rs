@@ -8,7 +8,6 @@ use crate::link;
 use crate::overlay::{self, Instance};
 use crate::path::Path;
 use crate::time::Now;
-use crate::vpn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
