@@ -8,7 +8,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo unshare --user --map-root-user --
 # Programs that tests and demo start, each with its Debian package.
 PROGRAMS := ip:iproute2 nft:nftables ping:iputils-ping nsenter:util-linux setpriv:util-linux \
 	ssh:openssh-client sshd:openssh-server faketime:faketime \
-	iperf3:iperf3 curl:curl python3:python3 openssl:openssl git:git cc:gcc cmake:cmake
+	iperf3:iperf3 initdb:postgresql curl:curl python3:python3 openssl:openssl git:git cc:gcc cmake:cmake
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-code test-long fuzz lint fmt tidy bench bench-idle deps
@@ -53,7 +53,7 @@ bench-idle: deps ## Traffic and memory of 100 idle members, 20 minutes; results 
 	$(AS_ROOT) $${CARGO_TARGET_DIR:-target}/release/xtask bench idle
 
 deps: ## Install the Debian packages that tests and demo need, where missing
-	@export PATH="$$PATH:/usr/sbin:/sbin"; \
+	@export PATH="$$PATH:/usr/sbin:/sbin:$$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)"; \
 	missing() { for entry in $(PROGRAMS); do \
 		command -v "$${entry%%:*}" >/dev/null || echo "$${entry##*:}"; done | sort -u | xargs; }; \
 	packages="$$(missing)"; \

@@ -11,12 +11,13 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
 use std::sync::Arc;
 
-use pki::NodeId;
+use pki::{NodeId, UnixTime};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::enrol::keeper::Report;
 use crate::failure::Failure;
 use crate::metrics::Snapshot;
 
@@ -113,8 +114,34 @@ pub struct Status {
     pub ipv4: Option<Ipv4Addr>,
     /// Virtual IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
+    /// The group service, if there is one.
+    pub service: Option<ServiceStatus>,
     /// Time since the start.
     pub uptime_seconds: f64,
+}
+
+/// How it stands with the group service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Host and port.
+    pub server: String,
+    /// When the certificate is renewed, in seconds since 1970.
+    pub renewal_due: Option<u64>,
+    /// When it last answered, in seconds since 1970.
+    pub last_contact: Option<u64>,
+    /// What was wrong since then.
+    pub trouble: Option<String>,
+}
+
+impl From<&Report> for ServiceStatus {
+    fn from(report: &Report) -> Self {
+        Self {
+            server: report.service.clone(),
+            renewal_due: report.renewal_due.map(UnixTime::as_secs),
+            last_contact: report.last_contact.map(UnixTime::as_secs),
+            trouble: report.trouble.clone(),
+        }
+    }
 }
 
 /// One entry of the answer to [`Request::Peers`].

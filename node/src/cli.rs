@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pki::enrolment::{Pin, ServiceUrl};
 use pki::{HostPort, Ipv4Subnet, NodeId, Roles, Serial};
 
 use crate::config::MetricsAddress;
@@ -35,6 +36,8 @@ pub enum Command {
     Dht(Dht),
     /// Walk the whole ring and check first and second neighbours of every node
     Crawl(Ask),
+    /// Join a group by a code that is confirmed in the browser, here or on another machine
+    Join(Join),
     /// Make this node's key, if there is none, and write a certificate request for `ca sign`
     Request(MakeRequest),
     /// Hold the authority of a group, with no server at all
@@ -48,9 +51,12 @@ pub struct Start {
     /// Configuration file (YAML); names the blob or contains it
     #[arg(long, value_name = "FILE", env = "WARREN_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Blob of the group: the one file that a user is handed
+    /// Blob of the group: the one file that a user is handed; `-` reads standard input
     #[arg(long, value_name = "FILE", env = "WARREN_BLOB")]
     pub blob: Option<PathBuf>,
+    /// Variable of the environment with the text of the blob [default name: WARREN_BLOB_YAML]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "WARREN_BLOB_YAML")]
+    pub blob_env: Option<String>,
     /// Certificate of this node as `ca sign` wrote it; kept in the state directory from then on
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
@@ -59,7 +65,7 @@ pub struct Start {
 }
 
 /// Settings of the configuration file that can be given as flags.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Overrides {
     /// Directory for key, certificate, lease and known peers [default: /var/lib/warren]
     #[arg(long, value_name = "DIR", env = "WARREN_STATE_DIR")]
@@ -154,6 +160,24 @@ pub enum Dht {
         #[command(flatten)]
         ask: Ask,
     },
+}
+
+/// `warren join`.
+#[derive(Debug, Args)]
+pub struct Join {
+    /// Address of the group service, https://…
+    pub url: ServiceUrl,
+    /// Group to join
+    pub group: String,
+    /// Key of the service, as its page or administrator shows it, if this host does not trust its certificate;
+    /// may be given again
+    #[arg(long, value_name = "sha256:HEX")]
+    pub pin: Vec<Pin>,
+    /// Start the daemon once the code is confirmed
+    #[arg(long)]
+    pub up: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
 }
 
 /// `warren request`.

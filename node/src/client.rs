@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::{Crawl, Peer, Pong, Reply, Request, Status, Stored, Values};
+use crate::api::{Crawl, Peer, Pong, Reply, Request, ServiceStatus, Status, Stored, Values};
 use crate::cli::Ask;
 use crate::config::{STATE_DIR_DEFAULT, socket_path};
 use crate::failure::Failure;
@@ -94,6 +94,7 @@ fn render_status(status: &Status) -> String {
         ("group", status.group.clone()),
         ("user", status.user.clone()),
         ("certificate until", pki::UnixTime(status.certificate_not_after).to_string()),
+        ("group service", or_none(status.service.as_ref().map(render_service))),
         ("joined", if status.joined { "yes" } else { "no" }.into()),
         ("peers", status.peers.to_string()),
         ("nodes (estimate)", format!("{:.0}", status.nodes_estimate)),
@@ -109,6 +110,17 @@ fn render_status(status: &Status) -> String {
         ("version", status.version.clone()),
     ];
     rows.iter().map(|(name, value)| format!("{name:<18} {value}\n")).collect()
+}
+
+fn render_service(service: &ServiceStatus) -> String {
+    let at = |seconds: Option<u64>| match seconds {
+        Some(seconds) => pki::UnixTime(seconds).to_string(),
+        None => "not yet".into(),
+    };
+    let ServiceStatus { server, renewal_due, last_contact, trouble } = service;
+    let (due, contact) = (at(*renewal_due), at(*last_contact));
+    let trouble = trouble.as_ref().map(|text| format!("; {text}")).unwrap_or_default();
+    format!("{server}, renewal due {due}, last contact {contact}{trouble}")
 }
 
 fn render_peers(peers: &[Peer]) -> String {

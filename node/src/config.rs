@@ -1,8 +1,9 @@
 //! The daemon's configuration: one struct, read and checked completely before anything is opened.
 //!
 //! ```yaml
-//! blob_file: blob.yaml          # the group's shared part; relative to this file
+//! blob_file: blob.yaml          # what the user was handed, in either form; relative to this file
 //! # blob: { … }                 # or the same, written here
+//! # invitation: { … }           # or its short form, written here
 //! state_dir: /var/lib/warren
 //! listen: "[::]:7415"
 //! device: warren0
@@ -17,11 +18,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use pki::{Blob, HostPort};
+use pki::{Blob, Enrolment, Handed, HostPort, Invitation, StalePolicy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cli::{LogFormat, Overrides, Start};
 use crate::failure::Failure;
+use crate::handed::Source;
 
 /// Where the state is kept if nothing else is said.
 pub const STATE_DIR_DEFAULT: &str = "/var/lib/warren";
@@ -40,6 +42,8 @@ pub struct Config {
     pub blob_file: Option<PathBuf>,
     /// The blob itself, in the place of `blob_file`.
     pub blob: Option<Blob>,
+    /// The short form of the blob, in the place of `blob_file`: the rest is asked for.
+    pub invitation: Option<Invitation>,
     /// Directory for key, certificate, lease and known peers.
     pub state_dir: PathBuf,
     /// UDP address and port of the node; port 0 takes any.
@@ -56,6 +60,8 @@ pub struct Config {
     pub address: Option<Ipv4Addr>,
     /// File of revocation notices, one a line; read at start and on SIGHUP.
     pub notices: Option<PathBuf>,
+    /// What to do while the signed list of revocations is out of date; what the group says if not given.
+    pub stale_policy: Option<StalePolicy>,
     /// Further nodes to join by, beside those in the blob.
     pub bootstrap: Vec<HostPort>,
     /// What is logged, e.g. `info` or `warren=debug,warn`.
@@ -69,6 +75,7 @@ impl Default for Config {
         Self {
             blob_file: None,
             blob: None,
+            invitation: None,
             state_dir: STATE_DIR_DEFAULT.into(),
             listen: (Ipv6Addr::UNSPECIFIED, PORT_DEFAULT).into(),
             device: "warren0".into(),
@@ -77,6 +84,7 @@ impl Default for Config {
             ephemeral: false,
             address: None,
             notices: None,
+            stale_policy: None,
             bootstrap: Vec::new(),
             log: "info".into(),
             log_format: LogFormat::Text,
@@ -92,11 +100,7 @@ impl Config {
             None => Self::default(),
         };
         config.apply(&start.overrides);
-        if let Some(path) = &start.blob {
-            config.blob_file = Some(path.clone());
-            config.blob = None;
-        }
-        config.resolve_blob()?;
+        config.take_blob(Source::named(start)?)?;
         config.check()?;
         Ok(config)
     }
@@ -106,14 +110,30 @@ impl Config {
         socket_path(self.socket.as_deref(), &self.state_dir)
     }
 
-    /// The blob, which [`Config::load`] made sure is there.
+    /// The blob, complete. Before the service has answered there may be only an invitation.
     pub fn blob(&self) -> Result<&Blob, Failure> {
-        self.blob.as_ref().ok_or_else(|| {
-            Failure::usage(
-                "no blob: give the group's file with --blob FILE, or a configuration that names \
-                 it with --config FILE",
-            )
-        })
+        self.blob.as_ref().ok_or_else(no_blob)
+    }
+
+    /// The name of the group.
+    pub fn group(&self) -> Result<&str, Failure> {
+        match (&self.blob, &self.invitation) {
+            (Some(blob), _) => Ok(&blob.network.group),
+            (None, Some(invitation)) => Ok(&invitation.group),
+            (None, None) => Err(no_blob()),
+        }
+    }
+
+    /// How to get a certificate, if the blob says it.
+    pub fn enrolment(&self) -> Option<&Enrolment> {
+        let invited = self.invitation.as_ref().map(|invitation| &invitation.enrolment);
+        invited.or(self.blob.as_ref().and_then(|blob| blob.enrolment.as_ref()))
+    }
+
+    /// Takes the blob as the service completed it.
+    pub fn complete(&mut self, blob: Blob) -> Result<(), Failure> {
+        self.blob = Some(blob);
+        self.check()
     }
 
     fn read(path: &Path) -> Result<Self, Failure> {
@@ -146,25 +166,30 @@ impl Config {
         self.bootstrap.extend(flags.bootstrap.iter().cloned());
     }
 
-    fn resolve_blob(&mut self) -> Result<(), Failure> {
-        match (&self.blob_file, &self.blob) {
-            (Some(_), Some(_)) => {
-                Err(Failure::usage("both blob and blob_file are set: remove one of them"))
-            }
-            (Some(path), None) => {
-                let blob = Blob::parse(&read_text(path)?);
-                let place = path.display();
-                self.blob = Some(blob.map_err(|error| {
-                    Failure::identity(format!("{place}: {error}: ask for the group's file again"))
-                })?);
-                Ok(())
-            }
-            (None, _) => Ok(()),
+    /// Reads the blob from where the command line, the file or an earlier `warren join` say it is.
+    fn take_blob(&mut self, named: Option<Source>) -> Result<(), Failure> {
+        let written = usize::from(self.blob.is_some()) + usize::from(self.invitation.is_some());
+        if written + usize::from(self.blob_file.is_some()) > 1 {
+            return Err(Failure::usage(
+                "more than one of blob, blob_file and invitation is set: leave one of them",
+            ));
         }
+        let source = match named {
+            None if written > 0 => return Ok(()),
+            Some(source) => Some(source),
+            None => self.blob_file.clone().map(Source::File),
+        };
+        let Some(source) = source.or_else(|| Source::kept(&self.state_dir)) else { return Ok(()) };
+        (self.blob, self.invitation) = match source.read()? {
+            Handed::Blob(blob) => (Some(*blob), None),
+            Handed::Invitation(invitation) => (None, Some(invitation)),
+        };
+        self.blob_file = source.file().map(Path::to_owned);
+        Ok(())
     }
 
     fn check(&self) -> Result<(), Failure> {
-        let blob = self.blob()?;
+        let Some(blob) = &self.blob else { return self.group().map(drop) };
         blob.trust().and_then(|trust| blob.keyring(&trust)).map_err(Failure::identity)?;
         let subnet = blob.network.ipv4;
         match self.address {
@@ -175,6 +200,13 @@ impl Config {
             _ => Ok(()),
         }
     }
+}
+
+fn no_blob() -> Failure {
+    Failure::usage(
+        "no blob: give the group's file with --blob FILE, or a configuration that names it with \
+         --config FILE, or get one with warren join URL GROUP",
+    )
 }
 
 /// The socket that a daemon with these settings listens on.

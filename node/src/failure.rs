@@ -8,6 +8,10 @@
 //! | 3 | the node's identity is not accepted: certificate, key, blob, notices |
 //! | 4 | the host does not allow it: port, device, permission, state directory in use |
 //! | 5 | no daemon answers on the socket |
+//! | 6 | another server answers in the place of the group service; it was sent nothing |
+//! | 7, 8, 9, 10 | the token in the blob is: not known, expired, used up, of another group |
+//! | 11 | the request to join was denied, the membership has ended, or the node is revoked |
+//! | 12 | the group service cannot be used: not reached, another refusal, an answer that makes no sense |
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -15,7 +19,10 @@ use std::process::ExitCode;
 /// The exit codes as `--help` tells them.
 pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 it did not work; 2 command line or \
 configuration is wrong; 3 certificate, key, blob or notices are not accepted; 4 the host does not \
-allow it (port, device, permission, state directory in use); 5 no daemon answers on the socket.";
+allow it (port, device, permission, state directory in use); 5 no daemon answers on the socket; 6 \
+another server answers in the place of the group service; 7, 8, 9, 10 the token in the blob is not \
+known, expired, used up, of another group; 11 denied, membership ended or node revoked; 12 the group \
+service cannot be used.";
 
 /// Why a command ends without having done its work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +45,20 @@ pub enum Kind {
     Host = 4,
     /// No daemon answers.
     NoDaemon = 5,
+    /// Another server in the place of the group service.
+    Stranger = 6,
+    /// No such token.
+    TokenUnknown = 7,
+    /// The token's time is over.
+    TokenExpired = 8,
+    /// The token was for one node.
+    TokenUsedUp = 9,
+    /// The token is of another group.
+    TokenForeign = 10,
+    /// Denied, membership ended, node revoked.
+    Denied = 11,
+    /// The group service cannot be used.
+    Service = 12,
 }
 
 impl Failure {

@@ -37,18 +37,25 @@ impl Identity {
         now: UnixTime,
     ) -> Result<Self, Failure> {
         let blob = config.blob()?;
-        let trust = trust(blob, config.notices.as_deref(), state)?;
+        let mut trust = trust(blob, config.notices.as_deref(), state)?;
         let key = key(blob, state)?;
         let given = certificate.map(read_certificate).transpose()?;
         let certificate = choose(&key, given, blob, state)?;
         let member = trust
             .judge(certificate.der(), now)
             .map_err(|refusal| Failure::identity(advice::on_own(refusal, now)))?;
+        // Only now: a node with an old list starts, and waits for a new one.
+        trust.set_stale_policy(config.stale_policy.unwrap_or_default());
         state.set_certificate(&certificate)?;
         state.set_notices(&trust.ledger().to_text())?;
         let keyring = keyring(blob, &trust, state, now)?;
         state.set_secrets(keyring.all())?;
         Ok(Self { member, trust, keyring, key, certificate })
+    }
+
+    /// The certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
     }
 
     /// The handshake side of the identity.

@@ -3,7 +3,7 @@
 //! | module | question it answers |
 //! |---|---|
 //! | [`cli`] | which commands are there |
-//! | [`config`], [`state`], [`known`] | what was set, and what is remembered |
+//! | [`config`], [`handed`], [`state`], [`known`] | what was set or handed over, and what is remembered |
 //! | [`identity`] | who is this node, and whom does it believe |
 //! | [`up`] | how does a daemon start |
 //! | [`driver`] | what does the node do next |
@@ -11,6 +11,7 @@
 //! | [`device`], [`endpoints`], [`clock`] | what does the host offer |
 //! | [`api`], [`client`] | how do the other commands talk to it |
 //! | [`metrics`], [`log`], [`notify`] | what does an operator see |
+//! | [`enrol`] | how is a membership got and kept by way of a group service |
 //! | [`request`], [`ca`] | how is a group made with no server |
 //! | [`advice`], [`failure`] | what does a user read when it does not work |
 
@@ -24,7 +25,9 @@ mod config;
 mod device;
 mod driver;
 mod endpoints;
+mod enrol;
 mod failure;
+mod handed;
 mod identity;
 mod known;
 mod lane;
@@ -66,6 +69,7 @@ fn run(command: &Command) -> Result<(), Failure> {
             client::run(&Request::DhtPut { name, value, ttl_seconds: *ttl }, ask)
         }
         Command::Crawl(ask) => client::run(&Request::Crawl, ask),
+        Command::Join(join) => enrol::join::run(join),
         Command::Request(make) => request::run(make),
         Command::Ca(command) => ca::run(command),
     }

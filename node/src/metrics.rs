@@ -35,6 +35,12 @@ pub struct Snapshot {
     pub nodes_estimate: f64,
     /// When the certificate ends, in seconds since 1970.
     pub certificate_not_after: u64,
+    /// Number of the newest revocation notice.
+    pub notices: u64,
+    /// Until when the list of revocations is known to be complete, in seconds since 1970; 0 if no authority said so.
+    pub notices_fresh_until: u64,
+    /// Whether that time is over.
+    pub notices_stale: bool,
     /// What the core counted.
     pub counters: Counters,
     /// Packets that went no further.
@@ -125,6 +131,17 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
         "warren_certificate_not_after_seconds",
         "end of the certificate, seconds since 1970",
         snapshot.certificate_not_after as f64,
+    )?;
+    gauge("warren_notices", "number of the newest revocation notice", snapshot.notices as f64)?;
+    gauge(
+        "warren_notices_fresh_until_seconds",
+        "when the next list of revocations is due, seconds since 1970; 0 if none was ever signed",
+        snapshot.notices_fresh_until as f64,
+    )?;
+    gauge(
+        "warren_notices_stale",
+        "1 if the list of revocations is out of date",
+        f64::from(snapshot.notices_stale),
     )?;
     for (name, help, value) in [
         ("sessions_up", "sessions that came up", counters.links.sessions_up),

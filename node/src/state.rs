@@ -1,4 +1,5 @@
-//! What a node remembers over a restart: key, certificate, group secrets, lease, known peers, notices.
+//! What a node remembers over a restart: key, certificate, group secrets, lease, known peers, notices, and
+//! what a group service granted or handed over.
 //!
 //! One directory of mode 0700, held by one process at a time through a lock file. A write is a new
 //! file, synced, renamed over the old one, and the directory synced: after a crash there is the old
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use pki::enrolment::{Grant, Message as _};
 use pki::{Certificate, NodeId, PrivateKey, SignedSecret};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -30,6 +32,9 @@ const LEASE: &str = "lease.json";
 const PEERS: &str = "peers.json";
 const NOTICES: &str = "notices.txt";
 const SECRETS: &str = "secrets.yaml";
+const GRANT: &str = "grant.json";
+/// What `warren join` got.
+pub const BLOB: &str = "blob.yaml";
 
 /// The virtual address of an earlier run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +165,23 @@ impl StateDir {
     pub fn set_secrets(&self, secrets: &[SignedSecret]) -> Result<(), Failure> {
         let text = pki::yaml::to_string(&secrets).map_err(|error| self.unusable(SECRETS, error))?;
         self.write(SECRETS, text.as_bytes())
+    }
+
+    /// What the group service granted in an earlier run, all of it or none.
+    pub fn grant(&self) -> Result<Option<Grant>, Failure> {
+        let Some(text) = self.read(GRANT)?.map(Zeroizing::new) else { return Ok(None) };
+        let grant = Grant::from_json(text.as_bytes());
+        grant.map(Some).map_err(|error| self.unusable(GRANT, error))
+    }
+
+    /// Keeps what the group service granted.
+    pub fn set_grant(&self, grant: &Grant) -> Result<(), Failure> {
+        self.write(GRANT, &grant.to_json())
+    }
+
+    /// Keeps the blob that the next start reads.
+    pub fn set_blob(&self, text: &str) -> Result<(), Failure> {
+        self.write(BLOB, text.as_bytes())
     }
 
     fn read(&self, name: &str) -> Result<Option<String>, Failure> {

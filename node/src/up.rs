@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use packetio::{Device, MemoryDevice, Offloads, OpenError, Tun, TunOptions, Udp, UdpOptions};
 use pki::HostPort;
@@ -17,15 +17,18 @@ use proto::vpn;
 use proto::vpn::address::{Subnet, ipv6_of};
 use proto::vpn::lease::AddressPolicy;
 use proto::vpn::verdict::Mode;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::api;
 use crate::cli::Start;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::device::VirtualDevice;
 use crate::driver::{Driver, Work};
 use crate::endpoints::{self, Excluded};
+use crate::enrol;
+use crate::enrol::keeper::Keeper;
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::known::Known;
@@ -49,30 +52,43 @@ pub enum Role {
 
 /// Runs the daemon until it is told to end.
 pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
-    let config = Config::load(start)?;
+    let mut config = Config::load(start)?;
     log::start(&config.log, config.log_format)?;
     let state = Arc::new(StateDir::open(&config.state_dir)?);
-    let now = clock::unix(SystemTime::now());
-    let identity = Identity::establish(&config, start.certificate.as_deref(), &state, now)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::host(format!("cannot start: {error}")))?;
+    let clock = Clock::start();
     let certificate_file = start.certificate.clone();
-    runtime.block_on(async move {
-        open(config, certificate_file, identity, state, role).await?.run().await
+    runtime()?.block_on(async move {
+        let given = certificate_file.is_some();
+        let membership = enrol::start::membership(&mut config, given, &state, clock).await?;
+        let now = clock.now().unix;
+        let identity = Identity::establish(&config, certificate_file.as_deref(), &state, now)?;
+        let keeper = membership
+            .map(|membership| Keeper::start(membership, &identity, Arc::clone(&state), clock))
+            .transpose()?;
+        let ready = Ready { config, certificate_file, identity, keeper, state, clock };
+        open(ready, role).await?.run().await
     })
 }
 
-/// Opens sockets and device and makes the node.
-async fn open(
+/// Makes the event loop: one thread.
+pub fn runtime() -> Result<Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().map_err(|error| Failure::host(format!("cannot start: {error}")))
+}
+
+/// What is read and judged before anything is opened.
+struct Ready {
     config: Config,
     certificate_file: Option<PathBuf>,
     identity: Identity,
+    keeper: Option<Keeper>,
     state: Arc<StateDir>,
-    role: Role,
-) -> Result<Driver, Failure> {
-    let clock = Clock::start();
+    clock: Clock,
+}
+
+/// Opens sockets and device and makes the node.
+async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
+    let Ready { config, certificate_file, identity, keeper, state, clock } = ready;
     let excluded = excluded(&config, &identity, role)?;
     let vpn = (role == Role::Member).then(|| virtual_network(&config, &identity, &state));
     let vpn = vpn.transpose()?;
@@ -109,6 +125,7 @@ async fn open(
         config,
         certificate_file,
         identity,
+        keeper,
         udp,
         listen,
         lane,

@@ -134,6 +134,7 @@ CREATE TABLE nodes (
 CREATE UNIQUE INDEX nodes_key ON nodes (group_id, spki);
 CREATE INDEX nodes_number ON nodes (group_id, number);
 CREATE INDEX nodes_user ON nodes (group_id, user_id, number);
+CREATE INDEX nodes_address ON nodes (group_id, address);
 CREATE INDEX nodes_created ON nodes (group_id, user_id, created);
 CREATE INDEX nodes_forget ON nodes (forget_at) WHERE ended IS NULL;
 

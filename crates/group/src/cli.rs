@@ -65,6 +65,30 @@ pub enum Admin {
         #[arg(long)]
         demote: bool,
     },
+    /// Write the whole site to a new file, as lines of JSON.
+    Export {
+        /// The new file.
+        to: PathBuf,
+    },
+    /// Read a whole site into the database of the settings, which must be empty.
+    Import {
+        /// What `export` wrote.
+        from: PathBuf,
+    },
+    /// Copy the whole site to another database, which must be empty: from SQLite to PostgreSQL.
+    CopyTo {
+        /// sqlite:PATH or postgres://USER@HOST/NAME
+        #[arg(env = "WARREN_GROUPD_COPY_TO", hide_env_values = true)]
+        url: String,
+    },
+    /// Look whether what the database holds is consistent.
+    Check,
+    /// Write the audit log to standard output, as lines of JSON, the newest entry first.
+    Audit {
+        /// Of this group; without it that of the site.
+        #[arg(long)]
+        group: Option<String>,
+    },
 }
 
 /// Where a password comes from.

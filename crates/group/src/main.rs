@@ -35,6 +35,11 @@ async fn main() -> ExitCode {
 
 async fn run(cli: &Cli) -> Result<()> {
     let config = Config::load(&cli.config)?;
+    if let Command::Admin(Admin::Import { from }) = &cli.command {
+        let rows = admin::transfer::import(&config, from).await?;
+        println!("{rows} rows read");
+        return Ok(());
+    }
     let service = Service::open(config).await.context("cannot open the service")?;
     let done = match &cli.command {
         Command::Serve => serve(&service).await,
@@ -67,6 +72,28 @@ async fn administer(service: &Service, command: &Admin) -> Result<()> {
         Admin::Promote { name, demote } => {
             admin::account::promote(service, name, *demote, now()).await?;
         }
+        Admin::Export { to } => {
+            let rows = admin::transfer::export(service, to).await?;
+            println!("{rows} rows written to {}", to.display());
+            println!("its keys are sealed under {}", service.config().master_key().display());
+        }
+        Admin::CopyTo { url } => {
+            let rows = admin::transfer::copy_to(service, url).await?;
+            println!("{rows} rows copied; set `database` to the new one and restart the service");
+        }
+        Admin::Check => {
+            let findings = service.check().await?;
+            findings.iter().for_each(|finding| println!("{finding}"));
+            anyhow::ensure!(
+                findings.is_empty(),
+                "the database is not consistent: restore a backup"
+            );
+            println!("consistent");
+        }
+        Admin::Audit { group } => {
+            admin::audit::write(service, group.as_deref(), std::io::stdout().lock()).await?;
+        }
+        Admin::Import { .. } => unreachable!("it does not need an open service"),
     }
     Ok(())
 }
@@ -78,6 +105,17 @@ fn show(drawn: Option<zeroize::Zeroizing<String>>) {
     }
 }
 
+/// Ticks until nothing is due any more, or something fails: then the next minute tries again.
+async fn do_what_is_due(service: &Service) {
+    loop {
+        match service.tick(now()).await {
+            Ok(report) if report.is_full() => {}
+            Ok(report) => return tracing::debug!(?report, "done what was due"),
+            Err(error) => return tracing::error!(%error, "cannot do what is due"),
+        }
+    }
+}
+
 /// Does what is due, until a signal ends it.
 async fn serve(service: &Service) -> Result<()> {
     let mut end = signal(SignalKind::terminate()).context("cannot wait for signals")?;
@@ -85,10 +123,7 @@ async fn serve(service: &Service) -> Result<()> {
     let mut ticks = tokio::time::interval(TICK);
     loop {
         tokio::select! {
-            _ = ticks.tick() => match service.tick(now()).await {
-                Ok(report) => tracing::debug!(?report, "done what was due"),
-                Err(error) => tracing::error!(%error, "cannot do what is due"),
-            },
+            _ = ticks.tick() => do_what_is_due(service).await,
             _ = end.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         }

@@ -1,12 +1,16 @@
-//! The way of a member from the account to the certificate, and out again.
+//! The way of a member from the account to the certificate, and out again: on SQLite each story by
+//! itself, on PostgreSQL one after the other.
 
 mod common;
 
 use std::time::Duration;
 
-use common::{NOW, admit, by, code, enrol, group, named, password, site, stranger, token, user};
+use common::postgres::Postgres;
+use common::{
+    NOW, admit, by, code, enrol, group, named, password, site, site_at, stranger, token, user,
+};
 use group::model::{Policies, RequestState, Role, TokenOptions};
-use group::service::{BlobForm, CertificateAnswer, NewUser};
+use group::service::{BlobForm, CertificateAnswer, NewUser, Service};
 use group::store::Page;
 use pki::enrolment::RenewalRequest;
 use pki::{Handed, Request, Revoked};
@@ -15,34 +19,39 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::test]
 async fn unit_wb_01_an_account_is_made_and_its_password_verified() {
-    let site = site().await;
+    accounts(&site().await.service).await;
+}
+
+async fn accounts(service: &Service) {
     let new = |name: &str, text: &str| NewUser::Password {
         name: name.to_owned(),
         email: None,
         password: password(text),
     };
-    let id = site.service.create_user(&stranger(), new("ana", "correct horse"), NOW).await;
+    let id = service.create_user(&stranger(), new("ana", "correct horse"), NOW).await;
     let id = id.expect("a new name");
-    let taken = site.service.create_user(&stranger(), new("ana", "battery staple"), NOW).await;
+    let taken = service.create_user(&stranger(), new("ana", "battery staple"), NOW).await;
     assert_eq!(code(taken), "name_taken");
-    let short = site.service.create_user(&stranger(), new("bob", "short"), NOW).await;
+    let short = service.create_user(&stranger(), new("bob", "short"), NOW).await;
     assert_eq!(code(short), "password_not_allowed");
     let check = async |name, text| {
-        let found = site.service.check_password(name, password(text)).await;
+        let found = service.check_password(name, password(text)).await;
         found.expect("no failure").map(|user| user.id)
     };
     assert_eq!(check("ana", "correct horse").await, Some(id));
     assert_eq!(check("ana", "wrong horse").await, None);
     assert_eq!(check("eve", "correct horse").await, None);
     let operator = group::model::Caller::operator();
-    site.service.set_enabled(&operator, id, false, NOW).await.expect("may");
+    service.set_enabled(&operator, id, false, NOW).await.expect("may");
     assert_eq!(check("ana", "correct horse").await, None, "a locked account");
 }
 
 #[tokio::test]
 async fn unit_wb_05_a_request_with_a_reason_is_approved_or_denied() {
-    let site = site().await;
-    let service = &site.service;
+    requests(&site().await.service).await;
+}
+
+async fn requests(service: &Service) {
     let [ana, bob, eve] =
         [user(service, "ana").await, user(service, "bob").await, user(service, "eve").await];
     group(service, ana, "team", Policies::default()).await;
@@ -72,8 +81,10 @@ async fn unit_wb_05_a_request_with_a_reason_is_approved_or_denied() {
 
 #[tokio::test]
 async fn unit_wb_12_a_node_gets_its_certificate_and_renews_it() {
-    let site = site().await;
-    let service = &site.service;
+    renewal(&site().await.service).await;
+}
+
+async fn renewal(service: &Service) {
     let ana = user(service, "ana").await;
     group(service, ana, "team", Policies::default()).await;
     let blob = token(service, ana, "team").await;
@@ -101,8 +112,10 @@ async fn unit_wb_12_a_node_gets_its_certificate_and_renews_it() {
 
 #[tokio::test]
 async fn a_certificate_waits_for_the_approval() {
-    let site = site().await;
-    let service = &site.service;
+    waiting(&site().await.service).await;
+}
+
+async fn waiting(service: &Service) {
     let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
     group(service, ana, "team", Policies::default()).await;
     let (request, _) = service.ask(&by(bob), "team", String::new(), NOW).await.expect("may ask");
@@ -119,8 +132,10 @@ async fn a_certificate_waits_for_the_approval() {
 
 #[tokio::test]
 async fn unit_wb_16_roles_change_and_a_removed_member_is_out_with_all_nodes() {
-    let site = site().await;
-    let service = &site.service;
+    removal(&site().await.service).await;
+}
+
+async fn removal(service: &Service) {
     let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
     group(service, ana, "team", Policies::default()).await;
     admit(service, ana, bob, "team").await;
@@ -160,8 +175,10 @@ async fn unit_wb_16_roles_change_and_a_removed_member_is_out_with_all_nodes() {
 
 #[tokio::test]
 async fn the_clock_signs_heads_and_ends_what_is_over() {
-    let site = site().await;
-    let service = &site.service;
+    the_clock(&site().await.service).await;
+}
+
+async fn the_clock(service: &Service) {
     let ana = user(service, "ana").await;
     group(service, ana, "team", Policies::default()).await;
     let options = TokenOptions { ephemeral: true, life: DAY, ..TokenOptions::default() };
@@ -177,4 +194,48 @@ async fn the_clock_signs_heads_and_ends_what_is_over() {
         code(enrol(service, &blob, "team", NOW + 10 * DAY).await.map(drop)),
         "token_expired"
     );
+}
+
+#[tokio::test]
+async fn every_story_holds_on_postgresql() {
+    let server = Postgres::start();
+    let fresh = async |name| site_at(Some(server.database(name))).await;
+    accounts(&fresh("accounts").await.service).await;
+    requests(&fresh("requests").await.service).await;
+    renewal(&fresh("renewal").await.service).await;
+    waiting(&fresh("waiting").await.service).await;
+    removal(&fresh("removal").await.service).await;
+    the_clock(&fresh("the_clock").await.service).await;
+}
+
+#[tokio::test]
+async fn replicas_on_one_postgresql_keep_one_chain_and_one_count() {
+    let server = Postgres::start();
+    let url = server.database("site");
+    let site = site_at(Some(url.clone())).await;
+    let ana = user(&site.service, "ana").await;
+    let policies = Policies { quota: 100, ..Policies::default() };
+    group(&site.service, ana, "team", policies).await;
+    let mut config = common::config(site.folder.path());
+    config.database = Some(url);
+    let replica = Service::open(config).await.expect("the same master key");
+    let blob = token(&site.service, ana, "team").await;
+
+    let mut work = tokio::task::JoinSet::new();
+    for turn in 0..20 {
+        let service = if turn % 2 == 0 { site.service.clone() } else { replica.clone() };
+        let blob = blob.clone();
+        work.spawn(async move {
+            let (_, grant) = enrol(&service, &blob, "team", NOW).await.expect("within quota");
+            let node = grant.certificate.unverified().expect("own output").node_id;
+            let reason = "lost".to_owned();
+            service.revoke(&by(ana), "team", Revoked::Node(node), reason, NOW).await.expect("own")
+        });
+    }
+    let mut notices = work.join_all().await;
+    notices.sort_unstable();
+    assert_eq!(notices, (1..=20).collect::<Vec<u64>>(), "each number once");
+    for service in [&site.service, &replica] {
+        assert_eq!(service.check().await.expect("reads"), Vec::<String>::new());
+    }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use pki::UnixTime;
 use proto::NodeId;
 use proto::path::Path;
 use proto::time::Instant;
@@ -95,6 +96,7 @@ impl Driver {
             device: self.excluded.device.clone(),
             ipv4: self.work.addresses.and_then(|addresses| addresses.ipv4).map(|(ip, _)| ip),
             ipv6: self.work.addresses.map(|addresses| addresses.ipv6.0),
+            service: self.keeper.as_ref().map(|keeper| api::ServiceStatus::from(keeper.report())),
             uptime_seconds: self.clock.instant().saturating_since(Instant::ZERO).as_secs_f64(),
         }
     }
@@ -129,6 +131,13 @@ impl Driver {
             peers: (direct, peers.len() - direct),
             nodes_estimate: status.size_estimate,
             certificate_not_after: self.identity.member.not_after.as_secs(),
+            notices: self.node.trust().map_or(0, |trust| trust.ledger().number()),
+            notices_fresh_until: self
+                .node
+                .trust()
+                .and_then(|trust| trust.ledger().fresh_until())
+                .map_or(0, UnixTime::as_secs),
+            notices_stale: self.is_list_stale(),
             counters: self.node.counters(GROUP),
             drops: self.work.drops,
             traffic: self.work.traffic,

@@ -3,12 +3,14 @@
 //! SIGHUP reads the files again that the user named. What is not good is logged and changes nothing; the rest
 //! counts.
 
-use pki::{Blob, Certificate, SignedSecret, Trust};
+use pki::enrolment::Grant;
+use pki::{Certificate, Handed, SignedSecret, StalePolicy, Trust};
 
 use super::Driver;
 use crate::advice;
 use crate::ca::read_certificate;
 use crate::config::read_text;
+use crate::enrol::keeper::Update;
 use crate::failure::Failure;
 use crate::identity::bad_notices;
 
@@ -19,6 +21,58 @@ impl Driver {
             if let Err(failure) = done {
                 tracing::warn!("{failure}");
             }
+        }
+    }
+
+    /// Takes what came from the group service.
+    pub(super) fn handle_update(&mut self, update: Update) {
+        let now = self.clock.now().unix;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.note(&update, now);
+        }
+        let done = match update {
+            Update::Renewed(grant) => self.take_grant(*grant),
+            Update::Notices(text) => self.take_notices(&text).map_err(Failure::identity),
+            Update::RenewalDue(_) | Update::Contact | Update::Trouble(_) => Ok(()),
+        };
+        if let Err(failure) = done {
+            tracing::warn!("from the group service: {failure}");
+        }
+    }
+
+    /// Takes a renewed certificate and what belongs to it. Other authorities, another network and other
+    /// bootstrap nodes are for the next start.
+    fn take_grant(&mut self, grant: Grant) -> Result<(), Failure> {
+        self.take_notices(&grant.notices).map_err(Failure::identity)?;
+        self.take_secrets(grant.secrets)?;
+        self.renew(&grant.certificate)
+    }
+
+    /// Whether the time is over until which the list of revocations was said to be complete.
+    pub(super) fn is_list_stale(&self) -> bool {
+        let due = self.node.trust().and_then(|trust| trust.ledger().fresh_until());
+        due.is_some_and(|due| due + pki::CLOCK_TOLERANCE < self.clock.now().unix)
+    }
+
+    /// Says once that the list has become stale, and once that it is fresh again.
+    pub(super) fn note_staleness(&mut self) {
+        let is_stale = self.is_list_stale();
+        if std::mem::replace(&mut self.work.was_stale, is_stale) == is_stale {
+            return;
+        }
+        let policy = self.config.stale_policy.unwrap_or_default();
+        match (is_stale, policy) {
+            (true, StalePolicy::Strict) => {
+                tracing::warn!(
+                    "the list of revocations is out of date: no new links until it is not"
+                );
+            }
+            (true, StalePolicy::Lenient) => {
+                tracing::warn!(
+                    "the list of revocations is out of date: who was put out may get in"
+                );
+            }
+            (false, _) => tracing::info!("the list of revocations is up to date again"),
         }
     }
 
@@ -74,7 +128,9 @@ impl Driver {
         let Some(path) = &self.config.blob_file else { return Ok(()) };
         let place = path.display().to_string();
         let bad = |error: String| Failure::identity(format!("{place}: {error}"));
-        let blob = Blob::parse(&read_text(path)?).map_err(|error| bad(error.to_string()))?;
+        let handed = Handed::parse(&read_text(path)?).map_err(|error| bad(error.to_string()))?;
+        // What an invitation leaves out comes from the service.
+        let Handed::Blob(blob) = handed else { return Ok(()) };
         if blob.network.group != self.identity.member.group {
             return Err(bad("it is of another group: start the daemon anew for that".into()));
         }

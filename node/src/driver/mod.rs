@@ -40,6 +40,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::device::VirtualDevice;
 use crate::endpoints::{self, Excluded};
+use crate::enrol::keeper::Keeper;
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::known::Known;
@@ -68,6 +69,8 @@ pub struct Driver {
     pub certificate_file: Option<PathBuf>,
     /// Who the node is.
     pub identity: Identity,
+    /// What comes from the group service, if there is one.
+    pub keeper: Option<Keeper>,
     /// The socket, for control datagrams.
     pub udp: Udp,
     /// Where it is bound.
@@ -106,6 +109,8 @@ pub struct Work {
     addresses: Option<DeviceAddresses>,
     /// Whether the device does not have them yet.
     device_is_behind: bool,
+    /// Whether the list of revocations was out of date when that was last looked at.
+    was_stale: bool,
     /// Why the node must stop, once it must.
     stop: Option<Failure>,
 }
@@ -128,6 +133,7 @@ impl Driver {
                 break Err(failure);
             }
             self.known.save_soon();
+            self.note_staleness();
             if let Some(failure) = self.work.stop.take() {
                 break Err(failure);
             }
@@ -140,6 +146,7 @@ impl Driver {
                     self.node.handle_timeout(self.clock.now());
                 }
                 Some(question) = self.questions.recv() => self.answer(question),
+                update = Keeper::next(&mut self.keeper) => self.handle_update(update),
                 () = changes.notified() => self.offer_endpoints(),
                 _ = signals.reload.recv() => self.reload(),
                 _ = signals.terminate.recv() => break Ok(()),

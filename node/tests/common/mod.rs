@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod net;
+pub mod service;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -158,7 +158,9 @@ fn revoke(ctx: &Context, what: &Revoked, reason: &str) -> Result<Decision, Refus
     }
     let known = match what {
         Revoked::Serial(_) => ctx.certificate.is_some(),
-        Revoked::Node(_) => ctx.node.is_some(),
+        Revoked::Node(_) => {
+            ctx.node.as_ref().is_some_and(|node| node.ended != Some(Ended::Revoked))
+        }
         Revoked::User(_) => ctx.target.is_some() && !ctx.victims.is_empty(),
         Revoked::Issuer(_) => false,
     };

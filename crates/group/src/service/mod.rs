@@ -19,8 +19,10 @@
 //! | `node` | who gets which certificate |
 //! | `revocation` | who is out, and who knows it |
 //! | `clock` | what is due |
+//! | `check` | is what is stored consistent |
 
 mod account;
+mod check;
 mod clock;
 mod group;
 mod joining;

@@ -75,6 +75,12 @@ impl Service {
         Ok(crl?.der().to_vec())
     }
 
+    /// The groups for which the daemon beside the service has something to pass on.
+    pub async fn groups_to_announce(&self) -> Result<Vec<String>> {
+        let mut db = self.0.store.read().await?;
+        Ok(store::chain::groups_unannounced(&mut db).await?)
+    }
+
     /// What the daemon beside the service has still to pass on for a group; nothing: `None`.
     pub async fn announcement(&self, group: &str, now: UnixTime) -> Result<Option<Announcement>> {
         let mut db = self.0.store.read().await?;

@@ -191,6 +191,16 @@ pub async fn unannounced(
     rows.iter().map(read).collect()
 }
 
+/// Groups with notices that were not passed on.
+pub async fn groups_unannounced(db: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT name FROM notices JOIN groups ON groups.id = group_id \
+         WHERE announced IS NULL AND deleted IS NULL ORDER BY name",
+    );
+    let rows = rows.fetch_all(db).await?;
+    rows.iter().map(|row| row.text("name")).collect()
+}
+
 /// Remembers that the notices up to one were passed on.
 pub async fn set_announced(
     tx: &mut Connection,

@@ -16,14 +16,18 @@
 //! | `apply`, `apply_site` | how does an event change the tables |
 //! | `read`, `page` | what do the pages and the API show |
 //! | `chain` | how are authorities, secrets and notices kept |
+//! | `transfer` | how does a whole site get from one database to another |
+//! | `check` | what must never be in the tables |
 
 mod apply;
 pub mod apply_site;
 pub mod chain;
+pub mod check;
 mod column;
 pub mod load;
 mod page;
 pub mod read;
+pub mod transfer;
 
 use std::borrow::Cow;
 use std::fs::OpenOptions;
@@ -127,6 +131,17 @@ impl Store {
     /// Takes a connection that reads.
     pub async fn read(&self) -> Result<Read, StoreError> {
         Ok(self.readers.acquire().await?)
+    }
+
+    /// Starts a transaction that reads: all of it sees one state.
+    pub async fn snapshot(&self) -> Result<Write, StoreError> {
+        Ok(match self.kind {
+            Kind::Sqlite => self.readers.begin().await?,
+            Kind::Postgres => {
+                let statement = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                self.readers.begin_with(statement).await?
+            }
+        })
     }
 
     /// Waits until all connections are closed.

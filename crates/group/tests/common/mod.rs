@@ -1,6 +1,8 @@
 //! A service on a database of its own, and the steps that tests take with it.
 #![allow(dead_code)] // each test uses its part
 
+pub mod postgres;
+
 use group::config::Config;
 use group::model::{Caller, Policies, RequestId, UserId};
 use group::service::{CertificateAnswer, NewGroup, NewUser, Service};
@@ -19,8 +21,14 @@ pub struct Site {
 
 /// A service on a new SQLite database.
 pub async fn site() -> Site {
+    site_at(None).await
+}
+
+/// A service on this database, or on a new SQLite one.
+pub async fn site_at(database: Option<String>) -> Site {
     let folder = tempfile::tempdir().expect("a scratch directory");
-    let service = Service::open(config(folder.path())).await.expect("opens");
+    let config = Config { database, ..config(folder.path()) };
+    let service = Service::open(config).await.expect("opens");
     Site { service, folder }
 }
 

@@ -1,0 +1,231 @@
+//! How a node stays a member while its daemon runs: renewals in time, revocations as they come.
+//!
+//! Two tasks beside the driver, each with a connection of its own, since a long poll holds its one. They
+//! tell the driver by a bounded channel; the service may be away for as long as the certificate lasts, and
+//! nothing but these two things is missing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pki::enrolment::Grant;
+use pki::{Trust, UnixTime};
+use proto::rng::Rng;
+use tokio::sync::mpsc;
+
+use super::backoff::Backoff;
+use super::flow::{Flow, Progress, Step};
+use super::service::Service;
+use super::start::{Membership, seed};
+use super::trouble::Trouble;
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::identity::Identity;
+use crate::state::StateDir;
+
+/// Updates that wait for the driver; the tasks wait for room.
+const UPDATES_MAX: usize = 8;
+/// Shortest time between two questions for notices, for services that do not hold them.
+const NOTICES_PAUSE: Duration = Duration::from_secs(1);
+/// Pause after the first failure to get notices.
+const NOTICES_RETRY: Duration = Duration::from_secs(5);
+/// Longest such pause: how late a revocation can be that comes by HTTPS alone, once the service is back.
+const NOTICES_RETRY_MAX: Duration = Duration::from_secs(60);
+/// The same when the service refuses: its user may change that.
+const NOTICES_REFUSED_MAX: Duration = Duration::from_secs(600);
+
+/// What the driver is told.
+#[derive(Debug)]
+pub enum Update {
+    /// A renewed certificate, with all that belongs to it; it is kept already.
+    Renewed(Box<Grant>),
+    /// When the next renewal is due.
+    RenewalDue(UnixTime),
+    /// New notices or a new head, in text form.
+    Notices(String),
+    /// The service has answered.
+    Contact,
+    /// It has not, or not as hoped.
+    Trouble(String),
+}
+
+/// How it stands with the service.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Host and port.
+    pub service: String,
+    /// When the certificate is renewed; the try may come later, if there is trouble.
+    pub renewal_due: Option<UnixTime>,
+    /// When the service last answered.
+    pub last_contact: Option<UnixTime>,
+    /// What was wrong since then.
+    pub trouble: Option<String>,
+}
+
+/// The driver's end of the two tasks.
+pub struct Keeper {
+    updates: mpsc::Receiver<Update>,
+    report: Report,
+}
+
+impl Keeper {
+    /// Starts both tasks. They end when this is dropped.
+    pub fn start(
+        membership: Membership,
+        identity: &Identity,
+        state: Arc<StateDir>,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
+        let (driver, updates) = mpsc::channel(UPDATES_MAX);
+        let Membership { enrolment, mut flow } = membership;
+        if flow.renew_at().is_none() {
+            let certificate = identity.certificate().clone();
+            flow = flow.resume(certificate, None).map_err(Failure::identity)?;
+        }
+        let service = Service::new(&enrolment)?;
+        let report = Report { service: service.server(), ..Report::default() };
+        let renewals = Renewals { flow, service, state, clock };
+        let (trust, rng) = (identity.trust.clone(), Rng::new(seed()?));
+        let notices = Notices { trust, service: Service::new(&enrolment)?, clock, rng };
+        tokio::spawn(renewals.run(driver.clone()));
+        tokio::spawn(notices.run(driver));
+        Ok(Self { updates, report })
+    }
+
+    /// Waits for the next update; for ever if there is no service.
+    pub async fn next(keeper: &mut Option<Self>) -> Update {
+        if let Some(keeper) = keeper
+            && let Some(update) = keeper.updates.recv().await
+        {
+            return update;
+        }
+        std::future::pending().await
+    }
+
+    /// How it stands.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Notes what an update says about the service.
+    pub fn note(&mut self, update: &Update, now: UnixTime) {
+        match update {
+            Update::RenewalDue(due) => self.report.renewal_due = Some(*due),
+            Update::Trouble(text) => self.report.trouble = Some(text.clone()),
+            Update::Renewed(_) | Update::Notices(_) | Update::Contact => {
+                self.report.last_contact = Some(now);
+                self.report.trouble = None;
+            }
+        }
+    }
+}
+
+struct Renewals {
+    flow: Flow,
+    service: Service,
+    state: Arc<StateDir>,
+    clock: Clock,
+}
+
+impl Renewals {
+    async fn run(mut self, driver: mpsc::Sender<Update>) {
+        let mut told = None;
+        while !driver.is_closed() {
+            let due = self.flow.renew_at();
+            if let Some(due) = due.filter(|_| due != told)
+                && driver.send(Update::RenewalDue(due)).await.is_err()
+            {
+                return;
+            }
+            told = due;
+            let step = match self.flow.poll(self.clock.now()) {
+                Ok(step) => step,
+                Err(error) => return tracing::error!(%error, "no renewal can be asked for"),
+            };
+            let update = match step {
+                Step::Wait(pause) => {
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => continue,
+                        () = driver.closed() => return,
+                    }
+                }
+                Step::Ask(question) => {
+                    let answer = self.service.ask(&question).await;
+                    let now = self.clock.now();
+                    let progress = answer.and_then(|answer| {
+                        let taken = self.flow.handle_answer(answer, now);
+                        taken.map_err(|why| self.service.unusable(why))
+                    });
+                    match progress {
+                        Ok(Progress::Granted(grant)) => {
+                            if let Err(failure) = self.state.set_grant(&grant) {
+                                tracing::warn!("renewed certificate not kept: {failure}");
+                            }
+                            Update::Renewed(grant)
+                        }
+                        Ok(_) => Update::Contact,
+                        Err(trouble) => {
+                            self.flow.handle_trouble(&trouble, now);
+                            tracing::warn!("certificate not renewed: {trouble}; trying again");
+                            Update::Trouble(trouble.to_string())
+                        }
+                    }
+                }
+            };
+            if driver.send(update).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+struct Notices {
+    /// Verifies what comes before the driver sees it, and knows how far it got.
+    trust: Trust,
+    service: Service,
+    clock: Clock,
+    rng: Rng,
+}
+
+impl Notices {
+    async fn run(mut self, driver: mpsc::Sender<Update>) {
+        let mut backoff = Backoff::new(NOTICES_RETRY);
+        let mut last_trouble = None;
+        while !driver.is_closed() {
+            let (update, pause) = match self.ask().await {
+                Ok(news) => {
+                    backoff.succeed();
+                    last_trouble = None;
+                    (news.map_or(Update::Contact, Update::Notices), NOTICES_PAUSE)
+                }
+                Err(trouble) => {
+                    let text = trouble.to_string();
+                    // An outage is long: it is told once.
+                    if last_trouble.as_ref() != Some(&text) {
+                        tracing::warn!("no news of revocations: {text}; trying again");
+                    }
+                    last_trouble = Some(text.clone());
+                    let longest =
+                        if trouble.is_passing() { NOTICES_RETRY_MAX } else { NOTICES_REFUSED_MAX };
+                    (Update::Trouble(text), backoff.fail(longest, &mut self.rng))
+                }
+            };
+            if driver.send(update).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = driver.closed() => return,
+            }
+        }
+    }
+
+    /// Waits for news and verifies it; `None` if there is none.
+    async fn ask(&mut self) -> Result<Option<String>, Trouble> {
+        let ledger = self.trust.ledger_mut();
+        let text = self.service.notices(ledger.number()).await?;
+        let taken = ledger.take_text(&text);
+        let news = taken.map_err(|error| self.service.unusable(error))?;
+        ledger.prune(self.clock.now().unix);
+        Ok((news > 0).then_some(text))
+    }
+}

@@ -1,0 +1,174 @@
+//! How a node becomes a member before its daemon opens anything, and with what it goes on.
+//!
+//! The grant of an earlier run, kept in the state directory, is as good as a new one: then no service is
+//! asked. What a grant says about authorities, network and bootstrap nodes counts more than what the blob
+//! says, which may be older.
+
+use pki::enrolment::Grant;
+use pki::{Blob, Enrolment, PrivateKey, UnixTime};
+
+use super::flow::{Flow, Progress, Step, Verdict};
+use super::service::Service;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::notify;
+use crate::state::StateDir;
+
+/// What keeps a membership alive while the daemon runs.
+pub struct Membership {
+    /// Where to ask.
+    pub enrolment: Enrolment,
+    /// When to ask.
+    pub flow: Flow,
+}
+
+/// Makes sure that the node has a certificate, and completes the configuration with what was granted. `None`
+/// if the blob names no service.
+pub async fn membership(
+    config: &mut Config,
+    has_certificate: bool,
+    state: &StateDir,
+    clock: Clock,
+) -> Result<Option<Membership>, Failure> {
+    let Some(enrolment) = config.enrolment().cloned() else { return Ok(None) };
+    let key = key(config, state)?;
+    let group = config.group()?.to_owned();
+    let mut flow = Flow::newcomer(key.clone(), &group, host_name(), seed()?);
+    if let Some(grant) = kept(state, &group, &key)? {
+        let (certificate, renew_at) = (grant.certificate.clone(), Some(grant.renew_at));
+        flow = flow.resume(certificate, renew_at).map_err(Failure::identity)?;
+        if !is_over(&grant, clock.now().unix) {
+            adopt(config, grant)?;
+            return Ok(Some(Membership { enrolment, flow }));
+        }
+    } else if config.blob.is_some()
+        && (has_certificate || is_signed_elsewhere(config, &key, state, clock.now().unix)?)
+    {
+        // Signed elsewhere: the service is asked when it is to be renewed.
+        return Ok(Some(Membership { enrolment, flow }));
+    }
+    let grant = ask_for_grant(&mut flow, &enrolment, state, clock).await?;
+    adopt(config, grant)?;
+    Ok(Some(Membership { enrolment, flow }))
+}
+
+/// Follows the flow until there is a certificate that is valid now.
+async fn ask_for_grant(
+    flow: &mut Flow,
+    enrolment: &Enrolment,
+    state: &StateDir,
+    clock: Clock,
+) -> Result<Grant, Failure> {
+    let mut service = Service::new(enrolment)?;
+    let server = service.server();
+    tracing::info!(%server, "asking for a certificate");
+    loop {
+        let question = match flow.poll(clock.now()).map_err(Failure::identity)? {
+            Step::Ask(question) => question,
+            Step::Wait(pause) => {
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+        };
+        let answer = service.ask(&question).await;
+        let now = clock.now();
+        let progress = answer.and_then(|answer| {
+            flow.handle_answer(answer, now).map_err(|why| service.unusable(why))
+        });
+        match progress {
+            Ok(Progress::Identified(node)) => tracing::info!(%node, "the node has its id"),
+            Ok(Progress::Pending) => {
+                tracing::warn!(%server, "waiting until an administrator of the group approves");
+                // A service manager would take the wait for a failed start.
+                notify::ready();
+            }
+            Ok(Progress::Granted(grant)) => {
+                state.set_grant(&grant)?;
+                tracing::info!(%server, "certificate granted");
+                return Ok(*grant);
+            }
+            Ok(Progress::Quiet) => {}
+            Err(trouble) if flow.handle_trouble(&trouble, now) == Verdict::GiveUp => {
+                return Err(trouble.into_failure());
+            }
+            Err(trouble) => tracing::warn!("{trouble}; trying again"),
+        }
+    }
+}
+
+/// Completes the configuration with what was granted.
+fn adopt(config: &mut Config, grant: Grant) -> Result<(), Failure> {
+    let earlier = config.blob.take();
+    config.stale_policy.get_or_insert(grant.stale_policy);
+    let mut bootstrap = grant.bootstrap;
+    let others = earlier.iter().flat_map(|blob| &blob.bootstrap);
+    let others: Vec<_> = others.filter(|one| !bootstrap.contains(one)).cloned().collect();
+    bootstrap.extend(others);
+    bootstrap.truncate(pki::BOOTSTRAP_MAX);
+    let mut blob = Blob::new(grant.network, grant.ca, bootstrap, grant.secrets);
+    blob.root = grant.root;
+    blob.certificate = Some(grant.certificate);
+    blob.notices = grant.notices.lines().map(str::to_owned).collect();
+    blob.key = earlier.and_then(|earlier| earlier.key);
+    config.complete(blob)
+}
+
+/// The grant of an earlier run, if it is this node's.
+fn kept(state: &StateDir, group: &str, key: &PrivateKey) -> Result<Option<Grant>, Failure> {
+    let Some(grant) = state.grant()? else { return Ok(None) };
+    if grant.network.group != group {
+        return Err(Failure::identity(format!(
+            "the state directory is that of a node of {}, and the blob is of {group}: choose \
+             another with --state-dir DIR",
+            grant.network.group
+        )));
+    }
+    let is_ours = grant.certificate.unverified().is_ok_and(|member| member.spki == key.spki());
+    Ok(is_ours.then_some(grant))
+}
+
+/// Whether blob or state directory hold a certificate of this key that is not over.
+fn is_signed_elsewhere(
+    config: &Config,
+    key: &PrivateKey,
+    state: &StateDir,
+    now: UnixTime,
+) -> Result<bool, Failure> {
+    let enclosed = config.blob.as_ref().and_then(|blob| blob.certificate.clone());
+    let group = config.group()?;
+    Ok([enclosed, state.certificate()?].into_iter().flatten().any(|certificate| {
+        certificate.unverified().is_ok_and(|member| {
+            member.spki == key.spki() && member.group == group && now < member.not_after
+        })
+    }))
+}
+
+/// The node's key, made now if there is none.
+fn key(config: &Config, state: &StateDir) -> Result<PrivateKey, Failure> {
+    if let Some(key) = state.key()? {
+        return Ok(key);
+    }
+    let given = config.blob.as_ref().and_then(|blob| blob.key.clone());
+    let key = given.unwrap_or_else(PrivateKey::generate);
+    state.set_key(&key)?;
+    Ok(key)
+}
+
+fn is_over(grant: &Grant, now: UnixTime) -> bool {
+    grant.certificate.unverified().map_or(true, |member| member.not_after <= now)
+}
+
+/// What this host calls itself, for its owner's list of nodes.
+pub fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    name.trim().split('.').next().map(str::to_owned)
+}
+
+/// Draws what the flow draws from.
+pub fn seed() -> Result<[u8; 32], Failure> {
+    let mut seed = [0; 32];
+    aws_lc_rs::rand::fill(&mut seed)
+        .map_err(|_| Failure::host("the system has no randomness to give"))?;
+    Ok(seed)
+}

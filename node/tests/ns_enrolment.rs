@@ -1,0 +1,346 @@
+//! Nodes that get and keep their membership by way of a group service. The service is a double that says what
+//! a test wants and writes down what it receives.
+
+mod common;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use common::net::{Node, PATIENCE, PORT, took, underlay};
+use common::service::Service;
+use common::{Member, WARREN, text};
+use lab::{Lab, Switch, eventually};
+use pki::StalePolicy;
+use pki::enrolment::{Code, Pin};
+
+/// The host of the service, and its port.
+const SERVICE: u8 = 200;
+const SERVICE_PORT: u16 = 8443;
+
+/// A service on a host of its own, and nodes beside it.
+struct Site {
+    service: Service,
+    lan: Switch,
+    lab: Lab,
+}
+
+impl Site {
+    /// The nodes join by the host 192.0.2.1.
+    fn new() -> Result<Self> {
+        let lab = Lab::new()?;
+        let lan = lab.switch()?;
+        let host = lab.host("service")?;
+        host.attach(&lan, &[&format!("{}/24", underlay(SERVICE))])?;
+        let address = format!("{}:{SERVICE_PORT}", underlay(SERVICE));
+        let bootstrap = format!("{}:{PORT}", underlay(1));
+        let service = Service::start(Some(&host), &address, &[&bootstrap])?;
+        Ok(Self { service, lan, lab })
+    }
+
+    /// A host 192.0.2.`last` without key and certificate.
+    fn node(&self, last: u8) -> Result<Node> {
+        let name = format!("node{last}");
+        let host = self.lab.host(&name)?;
+        host.attach(&self.lan, &[&format!("{}/24", underlay(last))])?;
+        let path = |end: &str| self.lab.directory().join(format!("{name}{end}"));
+        let member = Member { state: path(""), request: path(".csr"), certificate: path(".pem") };
+        Ok(Node { host, member, daemon: None })
+    }
+
+    /// Writes what a user is handed.
+    fn blob(&self, text: &str) -> Result<PathBuf> {
+        let path = self.lab.directory().join("blob.yaml");
+        std::fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// Starts a daemon with nothing but the blob.
+    fn start(&self, node: &mut Node, command: &str) -> Result<()> {
+        self.spawn(node, command)?;
+        node.wait_for_log("started")
+    }
+
+    fn spawn(&self, node: &mut Node, command: &str) -> Result<()> {
+        let blob = self.blob(&self.service.invitation()?)?;
+        let mut daemon = node.host.command(WARREN);
+        daemon.args([command, "--blob", text(&blob), "--state-dir", text(&node.member.state)]);
+        node.daemon = Some(node.host.spawn(daemon)?);
+        Ok(())
+    }
+
+    /// Runs a daemon that must end by itself; returns exit code and the line for the user.
+    fn refused(&self, node: &mut Node, blob: &str) -> Result<(i32, String)> {
+        let blob = self.blob(blob)?;
+        let mut command = node.host.command(WARREN);
+        command.args(["bootstrap", "--blob", text(&blob), "--metrics", "off"]);
+        command.args(["--state-dir", text(&node.member.state)]);
+        let mut daemon = node.host.spawn(command)?;
+        let status = daemon.wait_exit(PATIENCE).with_context(|| daemon.log())?;
+        let log = daemon.log();
+        let told: Vec<_> = log.lines().filter(|line| line.starts_with("warren: ")).collect();
+        ensure!(told.len() == 1, "one line for the user: {log}");
+        Ok((status.code().context("it was killed")?, told[0].to_owned()))
+    }
+}
+
+#[test]
+fn ns_wb_08_the_blob_is_the_whole_command() -> Result<()> {
+    let site = Site::new()?;
+    let (mut boot, mut ana, mut ben) = (site.node(1)?, site.node(2)?, site.node(3)?);
+    site.start(&mut boot, "bootstrap")?;
+    let began = Instant::now();
+    took("enrolled, joined, with an address after", || {
+        site.start(&mut ana, "up")?;
+        ana.ipv4().map(drop)
+    })?;
+    ensure!(began.elapsed() < Duration::from_secs(60));
+    site.start(&mut ben, "up")?;
+    let address = ben.ipv4()?;
+    ensure!(address.starts_with("10.42.0."), "{address}: the subnet comes with the certificate");
+    ana.reach(&address)?;
+    ensure!(ana.id()? != ben.id()?, "one blob, a certificate of its own for each");
+    for file in ["key.pem", "grant.json", "certificate.pem", "secrets.yaml"] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = ana.member.state.join(file).metadata()?.permissions().mode() & 0o777;
+        ensure!(mode == 0o600, "{file}: {mode:o}");
+    }
+    let token = site.service.state().token.expose();
+    ensure!(!ana.log().contains(&token[4..]), "the token is in the log");
+    Ok(())
+}
+
+#[test]
+fn ns_ad_07_a_node_that_knows_the_group_name_alone_gets_the_subnet_with_its_certificate()
+-> Result<()> {
+    let site = Site::new()?;
+    site.service.state().network.ipv4 = "10.77.0.0/24".parse()?;
+    let (mut boot, mut ana) = (site.node(1)?, site.node(2)?);
+    let blob = site.service.invitation()?;
+    ensure!(blob.contains("group: team") && !blob.contains("ipv4"), "{blob}");
+    site.start(&mut boot, "bootstrap")?;
+    site.start(&mut ana, "up")?;
+    let address = ana.ipv4()?;
+    ensure!(address.starts_with("10.77.0."), "{address}");
+    Ok(())
+}
+
+#[test]
+fn ns_wb_09_another_server_is_sent_nothing() -> Result<()> {
+    let site = Site::new()?;
+    let mut node = site.node(2)?;
+    let good = site.service.invitation()?;
+    let other = good.replace(&site.service.pin.to_string(), &Pin::of_spki(b"other").to_string());
+    let (code, line) = site.refused(&mut node, &other)?;
+    ensure!(code == 6 && line.contains("none of the pinned ones; nothing was sent"), "{line}");
+    ensure!(line.contains(&site.service.pin.to_string()), "the key that was seen: {line}");
+    // Without a pin its certificate must be one of the web.
+    let unpinned: Vec<_> = good.lines().filter(|line| !line.contains("sha256:")).collect();
+    let unpinned = unpinned.join("\n").replace("pins:", "pins: []");
+    let (code, line) = site.refused(&mut node, &unpinned)?;
+    ensure!(code == 6 && line.contains("does not trust its certificate"), "{line}");
+    let received = site.service.state().received.clone();
+    ensure!(received.is_empty(), "{received:?}");
+    // Nor is there a way to ask without TLS.
+    let (code, line) = site.refused(&mut node, &good.replace("https://", "http://"))?;
+    ensure!(code == 3 && line.contains("http is not spoken"), "{line}");
+    Ok(())
+}
+
+#[test]
+fn ns_wb_09_each_refusal_has_its_line_and_exit_code() -> Result<()> {
+    let site = Site::new()?;
+    let mut node = site.node(2)?;
+    let good = site.service.invitation()?;
+    let mut lines = Vec::new();
+    for (code, expected, says) in [
+        (Code::TokenUnknown, 7, "not known there or was ended: download a new blob"),
+        (Code::TokenExpired, 8, "has expired: download a new blob"),
+        (Code::TokenUsedUp, 9, "used up: download a new blob for this node"),
+        (Code::TokenForeign, 10, "of another group: download a blob of this group"),
+        (Code::RequestDenied, 11, "request to join was denied: because the test says so"),
+        (Code::MembershipEnded, 11, "membership has ended: because the test says so"),
+        (Code::NodeRevoked, 11, "this node is revoked: because the test says so"),
+        (Code::QuotaExceeded, 12, "all certificates that a member may have are in use"),
+    ] {
+        site.service.state().denial = Some(code);
+        let (exit, line) = site.refused(&mut node, &good)?;
+        ensure!(exit == expected && line.contains(says), "{code}: {exit}, {line}");
+        ensure!(!lines.contains(&line), "{line} is told for two reasons");
+        lines.push(line);
+    }
+    Ok(())
+}
+
+#[test]
+fn ns_wb_05_a_node_waits_for_approval_and_joins_within_seconds() -> Result<()> {
+    let site = Site::new()?;
+    let (mut boot, mut ana) = (site.node(1)?, site.node(2)?);
+    site.start(&mut boot, "bootstrap")?;
+    site.service.state().is_approved = false;
+    site.spawn(&mut ana, "up")?;
+    ana.wait_for_log("waiting until an administrator of the group approves")?;
+    eventually(PATIENCE, || {
+        let asked = site.service.count("/enrol/v1/certificate");
+        ensure!(asked >= 3, "asked {asked} times");
+        Ok(())
+    })?;
+    site.service.state().is_approved = true;
+    took("virtual address after approval in", || ana.ipv4().map(drop))?;
+    let log = ana.log();
+    ensure!(log.matches("waiting until").count() == 1, "told once: {log}");
+    Ok(())
+}
+
+#[test]
+fn ns_wb_12_a_running_node_renews_by_itself() -> Result<()> {
+    let site = Site::new()?;
+    site.service.state().renew_after = Duration::ZERO;
+    let (mut boot, mut ana) = (site.node(1)?, site.node(2)?);
+    site.start(&mut boot, "bootstrap")?;
+    site.start(&mut ana, "bootstrap")?;
+    let id = ana.id()?;
+    eventually(PATIENCE * 2, || {
+        ensure!(ana.log().matches("certificate renewed").count() >= 2, "{}", ana.log());
+        Ok(())
+    })?;
+    ensure!(ana.id()? == id, "the id stays");
+    // The renewals were signed by the node and carried no token: one for the first certificate.
+    ensure!(site.service.count("/enrol/v1/certificate") == 2, "one for each node");
+    let status = ana.ask(&["status"])?;
+    ensure!(
+        status["service"]["renewal_due"].is_u64() && status["service"]["last_contact"].is_u64()
+    );
+    Ok(())
+}
+
+#[test]
+fn ns_ov_01_five_nodes_restart_and_reconnect_without_the_service() -> Result<()> {
+    let site = Site::new()?;
+    let mut nodes = (1..=5).map(|last| site.node(last)).collect::<Result<Vec<_>>>()?;
+    for node in &mut nodes {
+        site.start(node, "up")?;
+    }
+    for node in &nodes {
+        node.wait_joined()?;
+    }
+    let ids = nodes.iter().map(Node::id).collect::<Result<Vec<_>>>()?;
+    site.service.set_up(false);
+    for node in &mut nodes {
+        node.stop()?;
+    }
+    let began = Instant::now();
+    for node in &mut nodes {
+        site.start(node, "up")?;
+    }
+    let addresses = nodes.iter().map(Node::ipv4).collect::<Result<Vec<_>>>()?;
+    for node in &nodes {
+        let own = node.ipv4()?;
+        for address in addresses.iter().filter(|address| **address != own) {
+            node.reach(address)?;
+        }
+    }
+    println!("every pair reaches each other after {:.1?}", began.elapsed());
+    ensure!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    ensure!(nodes.iter().map(Node::id).collect::<Result<Vec<_>>>()? == ids);
+    Ok(())
+}
+
+#[test]
+fn ns_rv_01_revocations_come_by_https_and_are_used() -> Result<()> {
+    let site = Site::new()?;
+    let (mut boot, mut ana, mut ben) = (site.node(1)?, site.node(2)?, site.node(3)?);
+    site.start(&mut boot, "bootstrap")?;
+    site.start(&mut ana, "up")?;
+    site.start(&mut ben, "up")?;
+    let address = ben.ipv4()?;
+    ana.reach(&address)?;
+    let id = ben.id()?;
+    // Users are numbered as they came. The revoked one is kept from reading that it is.
+    ben.host.drop_traffic_with(underlay(SERVICE).into())?;
+    site.service.state().revoke("user2", Duration::from_secs(3600))?;
+    took("revoked node is cut by https alone after", || {
+        eventually(PATIENCE, || {
+            for node in [&boot, &ana] {
+                ensure!(node.peer(&id)?.is_none(), "still linked");
+            }
+            Ok(())
+        })
+    })?;
+    ana.wait_for_log("revoked by notice 1")?;
+    // Known after a restart without the service.
+    site.service.set_up(false);
+    ana.stop()?;
+    site.start(&mut ana, "up")?;
+    ensure!(ana.ask(&["status"])?["notices"] == 1);
+    Ok(())
+}
+
+#[test]
+fn ns_rv_07_a_strict_group_admits_nobody_while_its_list_is_stale() -> Result<()> {
+    let site = Site::new()?;
+    // The tolerance is five minutes: this list is good for some seconds more.
+    let left = Duration::from_secs(12);
+    site.service.state().stale_policy = StalePolicy::Strict;
+    site.service.state().sign_old_head(pki::CLOCK_TOLERANCE - left)?;
+    let (mut boot, mut ana, mut ben) = (site.node(1)?, site.node(2)?, site.node(3)?);
+    site.start(&mut boot, "bootstrap")?;
+    site.start(&mut ana, "bootstrap")?;
+    ana.wait_joined()?;
+    ensure!(boot.metric("warren_notices_stale")? == 0.0);
+
+    ana.wait_for_log("list of revocations is out of date: no new links")?;
+    ensure!(ana.metric("warren_notices_stale")? == 1.0);
+    site.start(&mut ben, "bootstrap")?;
+    let told = "the revocation list is out of date since";
+    ben.wait_for_log(told).or_else(|_| boot.wait_for_log(told))?;
+    ensure!(ben.peers()?.is_empty(), "admitted");
+    ensure!(ana.peers()?.len() == 1, "links that were there stay");
+
+    site.service.state().sign_head(Duration::from_secs(3600))?;
+    ben.wait_joined()?;
+    ana.wait_for_log("list of revocations is up to date again")
+}
+
+#[test]
+fn ns_wb_08_a_device_joins_by_a_code() -> Result<()> {
+    let site = Site::new()?;
+    let mut node = site.node(1)?;
+    site.service.state().blob = site.service.invitation()?;
+    let url = format!("https://{}", site.service.address);
+    let join = |more: &[&str]| {
+        let mut command = node.host.command(WARREN);
+        command.args(["join", &url, "team", "--state-dir", text(&node.member.state)]);
+        command.args(more);
+        node.host.spawn(command)
+    };
+    // Without a pin: nothing is sent, and the key is shown.
+    let pin = site.service.pin.to_string();
+    let mut unpinned = join(&[])?;
+    ensure!(unpinned.wait_exit(PATIENCE)?.code() == Some(6), "{}", unpinned.log());
+    ensure!(unpinned.log().contains(&format!("--pin {pin}")), "{}", unpinned.log());
+    ensure!(site.service.state().received.is_empty());
+
+    site.service.state().is_approved = false;
+    let mut joining = join(&["--pin", &pin])?;
+    joining.wait_for_log("open https://vpn.example.org/device and confirm the code", PATIENCE)?;
+    site.service.state().is_approved = true;
+    let status = joining.wait_exit(PATIENCE)?;
+    ensure!(status.success(), "{}", joining.log());
+    ensure!(joining.log().contains("now start: warren up --state-dir"), "{}", joining.log());
+
+    let mut command = node.host.command(WARREN);
+    command.args(["bootstrap", "--state-dir", text(&node.member.state)]);
+    node.daemon = Some(node.host.spawn(command)?);
+    node.wait_for_log("started")?;
+
+    let mut denied = site.node(2)?;
+    site.service.state().denial = Some(Code::DeviceDenied);
+    let mut command = denied.host.command(WARREN);
+    command.args(["join", &url, "team", "--pin", &pin]);
+    command.args(["--state-dir", text(&denied.member.state)]);
+    denied.daemon = Some(denied.host.spawn(command)?);
+    let daemon = denied.daemon.as_mut().context("it was started")?;
+    ensure!(daemon.wait_exit(PATIENCE)?.code() == Some(11), "{}", daemon.log());
+    Ok(())
+}
