@@ -7,7 +7,7 @@ mod common;
 use std::net::UdpSocket;
 use std::process::Command;
 
-use common::{Group, Member, WARREN, fails, fake_clock, text, warren, works};
+use common::{Group, Member, Quiet as _, WARREN, fails, fake_clock, text, warren, works};
 
 const USAGE: i32 = 2;
 const IDENTITY: i32 = 3;
@@ -197,8 +197,7 @@ fn a_metrics_port_that_is_taken() {
     let metrics = taken.local_addr().unwrap().to_string();
     let blob = group.blob(&[]);
     let mut command = Command::new(WARREN);
-    let arguments = ana.start("bootstrap", &blob);
-    command.args(arguments.iter().map(|word| if word == "off" { &metrics } else { word }));
+    command.args(ana.arguments("bootstrap", &blob)).args(["--metrics", &metrics]);
     let (code, line) = fails(command.args(["--listen", "127.0.0.1:0"]));
     assert_eq!(code, HOST);
     assert!(line.contains("--metrics"), "{line}");

@@ -6,7 +6,7 @@ mod common;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use common::net::{Net, Node, PATIENCE};
+use common::net::{Net, Node, PATIENCE, command_at};
 use common::{WARREN, fake_clock, text, works};
 use lab::{Daemon, eventually};
 
@@ -29,7 +29,7 @@ fn sign_two_days_ago(net: &Net, node: &Node) {
 
 /// Starts a node whose clock is off.
 fn start(net: &Net, node: &Node, offset: &str) -> Result<Daemon> {
-    let daemon = node.host.spawn(node.command_at(offset, "up", &net.blob(&[2])))?;
+    let daemon = node.host.spawn(command_at(node, offset, "up", &net.blob(&[2])))?;
     daemon.wait_for_log("started", PATIENCE)?;
     Ok(daemon)
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -45,7 +45,7 @@ impl Site {
         host.attach(&self.lan, &[&format!("{}/24", underlay(last))])?;
         let path = |end: &str| self.lab.directory().join(format!("{name}{end}"));
         let member = Member { state: path(""), request: path(".csr"), certificate: path(".pem") };
-        Ok(Node { host, member, daemon: None })
+        Ok(Node::new(Path::new(WARREN), host, member))
     }
 
     /// Writes what a user is handed.

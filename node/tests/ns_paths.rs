@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use common::WARREN;
 use common::net::{Net, Node, PATIENCE, PORT, run};
 use lab::{Host, Nat, Packet, eventually};
 
@@ -105,7 +107,7 @@ fn internet(net: &Net, inside: &Node) -> Result<(Host, Node)> {
     let host = net.lab.host("alice")?;
     host.attach(&internet, &["198.51.100.2/24"])?;
     let member = net.group.member("alice", &["--ipv4", "10.42.0.2"]);
-    Ok((router, Node { host, member, daemon: None }))
+    Ok((router, Node::new(Path::new(WARREN), host, member)))
 }
 
 /// Two of so many members that not all are linked with each other.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use common::{Group, Member, WARREN, text};
+use common::{Group, Member, Quiet as _, WARREN, text};
 use lab::{Daemon, Host, Lab, eventually};
 use serde_json::Value;
 

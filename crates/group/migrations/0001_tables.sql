@@ -179,3 +179,4 @@ CREATE TABLE events (
     PRIMARY KEY (group_id, number)
 );
 CREATE INDEX events_at ON events (at);
+CREATE INDEX events_kind ON events (group_id, kind, number);

@@ -197,6 +197,44 @@ async fn the_clock(service: &Service) {
 }
 
 #[tokio::test]
+async fn notices_are_forgotten_when_their_time_is_over_and_the_chain_goes_on() {
+    forgetting(&site().await.service).await;
+}
+
+async fn forgetting(service: &Service) {
+    let ana = user(service, "ana").await;
+    group(service, ana, "team", Policies::default()).await;
+    let blob = token(service, ana, "team").await;
+    let revoke = async |now| {
+        let (_, grant) = enrol(service, &blob, "team", now).await.expect("enrols");
+        let node = grant.certificate.unverified().expect("own output").node_id;
+        let what = Revoked::Node(node);
+        service.revoke(&by(ana), "team", what, "lost".to_owned(), now).await.expect("decides")
+    };
+    assert_eq!(revoke(NOW).await, 1);
+    let later = NOW + 61 * DAY;
+    service.tick(later).await.expect("ticks");
+    let (text, newest) = service.notices(&blob, 0).await.expect("of the group");
+    assert_eq!((text.lines().count(), newest), (1, 1), "the head only");
+    assert_eq!(revoke(later).await, 2);
+    let (_, grant) = enrol(service, &blob, "team", later).await.expect("enrols");
+    let trust = grant.trust().expect("a newcomer starts in the middle");
+    assert_eq!((trust.ledger().number(), trust.ledger().notices().len()), (2, 1));
+    assert_eq!(service.check().await.expect("reads"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn postgresql_is_spoken_to_over_tls_and_its_certificate_is_verified() {
+    let server = Postgres::start_with_tls();
+    let site = site_at(Some(server.tls_database("site", true))).await;
+    accounts(&site.service).await;
+    let mut config = common::config(site.folder.path());
+    config.database = Some(server.tls_database("other", false));
+    let refused = Service::open(config).await.map(drop).expect_err("another root");
+    assert!(refused.to_string().contains("certificate"), "{refused}");
+}
+
+#[tokio::test]
 async fn every_story_holds_on_postgresql() {
     let server = Postgres::start();
     let fresh = async |name| site_at(Some(server.database(name))).await;
@@ -206,6 +244,7 @@ async fn every_story_holds_on_postgresql() {
     waiting(&fresh("waiting").await.service).await;
     removal(&fresh("removal").await.service).await;
     the_clock(&fresh("the_clock").await.service).await;
+    forgetting(&fresh("forgetting").await.service).await;
 }
 
 #[tokio::test]

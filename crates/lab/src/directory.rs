@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
@@ -14,6 +15,25 @@ const KEEP: &str = "WARREN_LAB_KEEP";
 
 /// Directories are called `warren-lab-<pid>-<number>`.
 const PREFIX: &str = "warren-lab-";
+
+/// Directories of this process, for [`remove_directories`].
+static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// How often a directory is tried to be removed in which daemons still write.
+const REMOVALS_MAX: usize = 10;
+
+/// Removes the directories of all labs of this process: for a process that ends by a signal and drops nothing.
+/// End it right afterwards; its daemons and namespaces go with it.
+pub fn remove_directories() {
+    let live = std::mem::take(&mut *LIVE.lock().unwrap_or_else(PoisonError::into_inner));
+    if std::env::var_os(KEEP).is_some() {
+        return;
+    }
+    for path in live {
+        // It is there for as long as somebody makes a file in it between two looks.
+        let _ = (0..REMOVALS_MAX).find(|_| fs::remove_dir_all(&path).is_ok() || !path.exists());
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -28,6 +48,7 @@ impl Directory {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("{PREFIX}{}-{number}", std::process::id()));
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        LIVE.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
         Ok(Self { path })
     }
 
@@ -38,6 +59,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
+        LIVE.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.path);
         if std::env::var_os(KEEP).is_some() {
             // Under its old name the next lab would remove it.
             let kept = self.path.with_extension("kept");

@@ -22,6 +22,8 @@
 //! # }
 //! ```
 //!
+//! An [`Authority`] and [`Node`]s make a group: the program `warren`, run in the hosts as a user would run it.
+//!
 //! What always holds:
 //! - Namespaces have no name in the file system: each lives as long as a thread of this process
 //!   and the programs inside it. Parallel labs cannot collide and nothing can be left behind.
@@ -32,6 +34,7 @@
 //! Needs Linux, the programs `ip`, `nsenter` and `setpriv` (and `nft` for faults and NAT), and
 //! either root or a user namespace, see [`in_user_namespace`].
 
+mod authority;
 mod capture;
 mod daemon;
 mod directory;
@@ -40,6 +43,7 @@ mod faults;
 mod host;
 mod namespace;
 mod nat;
+mod node;
 mod run;
 mod switch;
 
@@ -49,11 +53,14 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+pub use authority::{Authority, Member};
 pub use capture::{Capture, Packet};
 pub use daemon::Daemon;
+pub use directory::remove_directories;
 pub use eventually::eventually;
 pub use host::Host;
 pub use nat::Nat;
+pub use node::{Node, PATIENCE};
 pub use switch::Switch;
 
 use directory::Directory;

@@ -14,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Environment variable that makes this program the victim of a test.
 const WILL_BE_KILLED: &str = "WARREN_LAB_WILL_BE_KILLED";
 
+/// The same for one that ends without dropping anything.
+const LEAVES: &str = "WARREN_LAB_LEAVES";
+
 #[test]
 fn ns_lab_daemon_writes_a_log_and_ends_when_asked() -> Result<()> {
     let lab = Lab::new()?;
@@ -72,6 +75,25 @@ fn ns_lab_leaves_no_namespace_and_no_directory() -> Result<()> {
         .collect();
     assert_eq!(users, Vec::<PathBuf>::new());
     assert!(!directory.exists());
+    Ok(())
+}
+
+#[test]
+fn ns_lab_a_process_that_drops_nothing_can_remove_its_directories() -> Result<()> {
+    if std::env::var_os(LEAVES).is_some() {
+        let lab = Lab::new()?;
+        fs::write(lab.directory().join("file"), "content")?;
+        lab::remove_directories();
+        std::process::exit(0);
+    }
+    let mut test = Command::new(std::env::current_exe()?)
+        .args(["--exact", "ns_lab_a_process_that_drops_nothing_can_remove_its_directories"])
+        .env(LEAVES, "1")
+        .stdout(Stdio::null())
+        .spawn()?;
+    let directory = std::env::temp_dir().join(format!("warren-lab-{}-0", test.id()));
+    ensure!(test.wait()?.success(), "it failed");
+    ensure!(!directory.exists(), "{} is left", directory.display());
     Ok(())
 }
 

@@ -152,7 +152,7 @@ impl Ledger {
     }
 
     /// Returns the kept notices in order.
-    pub fn notices(&self) -> impl ExactSizeIterator<Item = &Notice> {
+    pub fn notices(&self) -> impl ExactSizeIterator<Item = &Notice> + DoubleEndedIterator {
         self.notices.iter()
     }
 

@@ -111,9 +111,15 @@ impl Trust {
     /// The caller has proof that the peer holds the key (TLS), or demands it afterwards.
     pub fn judge(&self, leaf_der: &[u8], now: UnixTime) -> Result<Member, Refusal> {
         let member = self.identify(leaf_der, now)?;
-        self.rejudge(&member, now)?;
-        self.check_fresh(now)?;
+        self.admit(&member, now)?;
         Ok(member)
+    }
+
+    /// Decides whether a member whose certificate was read may have a new link: step 4, and whether
+    /// the list of revocations is fresh enough to say so.
+    pub fn admit(&self, member: &Member, now: UnixTime) -> Result<(), Refusal> {
+        self.rejudge(member, now)?;
+        self.check_fresh(now)
     }
 
     /// As [`judge`](Self::judge), for a peer that was called by its ID.

@@ -14,6 +14,7 @@
 //! | [`overlay`] | who is my neighbour, and where does a message go next |
 //! | [`link`] | how does an endpoint become a live session, and when does that end |
 //! | [`session`] | how do two nodes authenticate and seal |
+//! | [`news`] | how does a member learn what its authority said, and pass it on |
 //! | [`path`] | by which way do the datagrams of a session travel |
 //! | [`dht`] | where is a value kept, and who may write it |
 //! | [`vpn`] | which node owns an address, and may this packet pass |
@@ -25,6 +26,7 @@ pub mod bounds;
 pub mod dht;
 pub mod lane;
 pub mod link;
+pub mod news;
 pub mod node;
 pub mod overlay;
 pub mod path;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use pki::{Keyring, Trust};
 use proto::NodeId;
 use proto::node::api::{Access, Config, OverlayConfig, VpnConfig};
 use proto::overlay::Instance;
@@ -45,6 +46,18 @@ pub struct Population {
     pub policy: Policy,
     /// The virtual network of which all are members.
     pub network: Option<VirtualNetwork>,
+    /// The authority in whose notices and secrets all believe.
+    pub authority: Option<Authority>,
+}
+
+/// What a simulated member knows of its authority at the start. Certificates are imagined
+/// ([`proto::session::null::imagine`]); notices and secrets are signed and verified in earnest.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    /// Who signs, and the notices so far.
+    pub trust: Trust,
+    /// Generations of the group secret so far.
+    pub keyring: Keyring,
 }
 
 /// A virtual network whose members lease their IPv4 addresses.
@@ -60,13 +73,18 @@ impl Population {
     /// So many nodes, one of them known to all, ten starts a second.
     pub fn new(nodes: usize) -> Self {
         let (seeds, arrival, policy) = (1, Duration::from_millis(100), Policy::Harmonic);
-        Self { nodes, seeds, arrival, policy, network: None }
+        Self { nodes, seeds, arrival, policy, network: None, authority: None }
     }
 
     /// The same, as members of a virtual network.
     pub fn with_network(self, group: &str, subnet: Option<Subnet>) -> Self {
         let network = Some(VirtualNetwork { group: group.to_owned(), subnet });
         Self { network, ..self }
+    }
+
+    /// The same, as members of the group of this authority.
+    pub fn with_authority(self, trust: Trust, keyring: Keyring) -> Self {
+        Self { authority: Some(Authority { trust, keyring }), ..self }
     }
 
     /// Adds the nodes to the world, to start one after the other from now on.
@@ -89,15 +107,24 @@ impl Population {
         let id = NodeId::from_bytes(world.draw());
         let is_seed = number < self.seeds;
         let network = self.network.clone();
-        world.add_node(move |known, rng| Config {
-            overlays: vec![OverlayConfig {
-                suite: Box::new(NullSuite::new(id, Sizes::GROUP, PURPOSE, rng)),
-                access: Access::Public,
+        let authority = self.authority.clone();
+        world.add_node(move |known, rng| {
+            let bare = NullSuite::new(id, Sizes::GROUP, PURPOSE, rng);
+            let (suite, access) = match authority.clone() {
+                Some(Authority { trust, keyring }) => {
+                    (bare.with_trust(trust), Access::Members(keyring))
+                }
+                None => (bare, Access::Public),
+            };
+            let overlay = OverlayConfig {
+                suite: Box::new(suite),
+                access,
                 bootstrap: if is_seed { Vec::new() } else { bootstrap.clone() },
                 known,
                 shortcuts: policy.build(),
-            }],
-            vpn: network.as_ref().map(|network| network.config(id)),
+            };
+            let vpn = network.as_ref().map(|network| network.config(id));
+            Config { overlays: vec![overlay], vpn }
         })
     }
 }

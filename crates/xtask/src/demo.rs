@@ -9,15 +9,17 @@ mod group;
 mod screen;
 mod show;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use group::Group;
 use nix::sys::signal::{SigSet, Signal};
 use screen::Screen;
+use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::time::Instant;
 
 /// Runs the demo.
 pub fn run() -> Result<()> {
+    check_device()?;
     leave_on_signal()?;
     let began = Instant::now();
     let mut screen = Screen::new();
@@ -43,15 +45,26 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Ctrl-C ends the demo; daemons die with it, and namespaces with them.
+/// Members that cannot make their device would only be waited for.
+fn check_device() -> Result<()> {
+    const DEVICE: &str = "/dev/net/tun";
+    let opened = File::options().read(true).write(true).open(DEVICE);
+    opened
+        .map(drop)
+        .with_context(|| format!("cannot open {DEVICE}: run as root, or `chmod 0666 {DEVICE}`"))
+}
+
+/// Ctrl-C or a closed terminal ends the demo; daemons die with it, and namespaces with them.
 fn leave_on_signal() -> Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGHUP);
     signals.thread_block()?;
     std::thread::spawn(move || {
         if signals.wait().is_ok() {
             eprintln!("\nstopped");
+            lab::remove_directories();
             std::process::exit(130);
         }
     });

@@ -45,6 +45,7 @@ impl Driver {
                 }
             }
             Event::Vpn(event) => self.note_vpn(event),
+            Event::News(event) => self.note_news(event),
             Event::IdInUse { .. } => {
                 self.work.stop = Some(Failure::identity(
                     "another running node has this node's key: give each node a state directory \

@@ -4,7 +4,8 @@
 //! counts.
 
 use pki::enrolment::Grant;
-use pki::{Certificate, Handed, SignedSecret, StalePolicy, Trust};
+use pki::{Certificate, Handed, LineError, SignedSecret, StalePolicy, Trust};
+use proto::news;
 
 use super::Driver;
 use crate::advice;
@@ -87,32 +88,38 @@ impl Driver {
         self.state.set_certificate(certificate)
     }
 
-    /// Takes generations of the group secret.
+    /// Takes generations of the group secret; peers are told.
     pub(super) fn take_secrets(&mut self, secrets: Vec<SignedSecret>) -> Result<(), Failure> {
         let taken = self.node.take_secrets(secrets, self.clock.now());
-        if taken.map_err(Failure::identity)? > 0 {
-            let keyring = self.node.keyring();
-            tracing::info!(generation = keyring.generation(), "group secret taken");
-            self.state.set_secrets(keyring.all())?;
-        }
-        Ok(())
+        taken.map(|_| ()).map_err(Failure::identity)
     }
 
-    /// Takes notices in text form; sessions that a notice concerns end.
-    pub(super) fn take_notices(&mut self, text: &str) -> Result<(), pki::LineError> {
-        let now = self.clock.now();
-        let taken = self.node.take_notices(text, now);
-        // What stood before a bad line counts.
-        self.note_notices();
-        let news = taken?;
-        if let Some(trust) = self.node.trust() {
-            tracing::info!(news, number = trust.ledger().number(), "notices read");
-        }
-        Ok(())
+    /// Takes notices in text form; sessions that a notice concerns end, peers are told.
+    pub(super) fn take_notices(&mut self, text: &str) -> Result<(), LineError> {
+        self.node.take_notices(text, self.clock.now()).map(|_| ())
     }
 
-    /// Keeps the notices and stops if one means this node.
-    fn note_notices(&mut self) {
+    /// Keeps what the node learned of its authority, by whatever way; stops if it means this node.
+    pub(super) fn note_news(&mut self, event: news::Event) {
+        match event {
+            news::Event::Notices { number } => {
+                tracing::info!(number, "notices taken");
+                self.keep_notices();
+            }
+            news::Event::Secret { generation } => {
+                tracing::info!(generation, "group secret taken");
+                if let Err(error) = self.state.set_secrets(self.node.keyring().all()) {
+                    tracing::warn!(%error, "group secrets not saved");
+                }
+            }
+            news::Event::Fork { number } => tracing::error!(
+                number,
+                "the authority signed two histories: its key may be stolen; ask its administrator"
+            ),
+        }
+    }
+
+    fn keep_notices(&mut self) {
         let Some(ledger) = self.node.trust().map(Trust::ledger) else { return };
         if let Err(error) = self.state.set_notices(&ledger.to_text()) {
             tracing::warn!(%error, "notices not saved");

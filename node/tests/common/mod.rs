@@ -1,13 +1,17 @@
 //! A group made with the command line alone, for tests that run the real binary.
 
 // Each test program uses its own part of this.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 pub mod net;
 pub mod service;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use lab::Authority;
+pub use lab::Member;
 
 /// The program under test.
 pub const WARREN: &str = env!("CARGO_BIN_EXE_warren");
@@ -15,6 +19,7 @@ pub const WARREN: &str = env!("CARGO_BIN_EXE_warren");
 /// A group with an offline authority in a scratch directory.
 pub struct Group {
     folder: tempfile::TempDir,
+    authority: Authority,
 }
 
 impl Group {
@@ -23,11 +28,10 @@ impl Group {
     }
 
     pub fn named(name: &str) -> Self {
-        let group = Self { folder: tempfile::tempdir().unwrap() };
-        let ca = group.path("ca");
-        let ipv4 = ["--ipv4", "10.42.0.0/24"];
-        works(warren(&["ca", "init", "--dir", text(&ca), "--group", name]).args(ipv4));
-        group
+        let folder = tempfile::tempdir().unwrap();
+        let options = ["--ipv4", "10.42.0.0/24"];
+        let authority = Authority::create(Path::new(WARREN), folder.path(), name, &options);
+        Self { authority: authority.unwrap(), folder }
     }
 
     /// A path in the scratch directory.
@@ -37,49 +41,31 @@ impl Group {
 
     /// Makes a member's state directory with key and request, and has the request signed.
     pub fn member(&self, name: &str, sign_options: &[&str]) -> Member {
-        let (state, request) = (self.path(name), self.path(&format!("{name}.req")));
-        let certificate = self.path(&format!("{name}.pem"));
-        let make = ["request", "--state-dir", text(&state), "--name", name];
-        works(warren(&make).args(["--out", text(&request)]));
-        let sign =
-            ["ca", "sign", "--dir", text(&self.path("ca")), text(&request)].map(str::to_owned);
-        works(
-            Command::new(WARREN).args(sign).args(["--out", text(&certificate)]).args(sign_options),
-        );
-        Member { state, request, certificate }
+        self.authority.certify(name, sign_options).unwrap()
     }
 
     /// Writes a blob.
     pub fn blob(&self, bootstrap: &[&str]) -> PathBuf {
-        let path = self.path("blob.yaml");
-        let mut command = warren(&["ca", "blob", "--dir", text(&self.path("ca"))]);
-        command.args(["--out", text(&path)]);
-        for node in bootstrap {
-            command.args(["--bootstrap", node]);
-        }
-        works(&mut command);
-        path
+        self.authority.blob(bootstrap).unwrap()
     }
 
     /// Revokes a user.
     pub fn revoke(&self, user: &str) {
-        works(&mut warren(&["ca", "revoke", "--dir", text(&self.path("ca")), "--user", user]));
+        self.authority.revoke(user).unwrap();
     }
 }
 
-/// Files of one member.
-pub struct Member {
-    pub state: PathBuf,
-    pub request: PathBuf,
-    pub certificate: PathBuf,
+/// How a member's daemon starts where others serve metrics on the same port.
+pub trait Quiet {
+    /// The arguments, without metrics.
+    fn start(&self, command: &str, blob: &Path) -> Vec<OsString>;
 }
 
-impl Member {
-    /// The arguments with which this member's daemon starts.
-    pub fn start(&self, command: &str, blob: &Path) -> Vec<String> {
-        let words = [command, "--blob", text(blob), "--state-dir", text(&self.state)];
-        let more = ["--certificate", text(&self.certificate), "--metrics", "off"];
-        words.into_iter().chain(more).map(str::to_owned).collect()
+impl Quiet for Member {
+    fn start(&self, command: &str, blob: &Path) -> Vec<OsString> {
+        let mut words = self.arguments(command, blob);
+        words.extend(["--metrics", "off"].map(OsString::from));
+        words
     }
 }
 

@@ -380,17 +380,24 @@ pub async fn audit(
     kind: Option<&str>,
     page: &Page,
 ) -> Result<Paged<AuditView>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT * FROM events WHERE group_id = $1 AND number < $2 AND (kind = $4 OR $4 = '') \
-         ORDER BY number DESC LIMIT $3",
-    );
-    let rows = rows
+    let sql = match kind {
+        Some(_) => {
+            "SELECT * FROM events WHERE group_id = $1 AND number < $2 AND kind = $4 \
+             ORDER BY number DESC LIMIT $3"
+        }
+        None => {
+            "SELECT * FROM events WHERE group_id = $1 AND number < $2 \
+             ORDER BY number DESC LIMIT $3"
+        }
+    };
+    let mut query = sqlx::query(sql)
         .bind(group.unwrap_or(SITE).0)
         .bind(page.after_number(i64::MAX))
-        .bind(page.fetch())
-        .bind(kind.unwrap_or_default())
-        .fetch_all(db)
-        .await?;
+        .bind(page.fetch());
+    if let Some(kind) = kind {
+        query = query.bind(kind);
+    }
+    let rows = query.fetch_all(db).await?;
     let read = |row: &AnyRow| {
         Ok(AuditView {
             number: row.number("number")?,

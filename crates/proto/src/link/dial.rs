@@ -1,13 +1,16 @@
 //! A dial: probing all endpoints of a node at once until one answers.
 //!
 //! The same probe goes to every path, paced, again with growing pauses, for [`DIAL_MAX`]. The first answer
-//! wins. If the node that answers has the lower ID, it is invited to start the handshake; else we do.
+//! wins. From the second round on, probes under older generations of the group secret go along: a peer that
+//! has not got the newest yet would be silent to it. If the node that answers has the lower ID, it is invited to start the handshake; else we do.
 
 use super::Instance;
 use crate::NodeId;
 use crate::path::Path;
+use crate::session::gate::Gate;
 use crate::time::Instant;
 use crate::wire::probe::NONCE_LEN;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a dial goes on without any answer: three of the longest round trips that occur (800 ms).
@@ -18,6 +21,11 @@ const PACE: Duration = Duration::from_millis(20);
 const ROUND_FIRST: Duration = Duration::from_millis(150);
 /// Paths that one dial tries at most.
 pub const PATHS_MAX: usize = 10;
+/// Older generations of the group secret that are tried in each round but the first, and in all: a node that
+/// is online lags by one or two, and who has been away dials with what it has, which everybody takes.
+const OLDER_PER_ROUND: usize = 4;
+/// Generations that one dial tries at most.
+pub const GATES_TRIED_MAX: usize = 1 + 4 * OLDER_PER_ROUND;
 
 /// Why a dial was begun, which decides who hears of its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +47,34 @@ pub struct Dial {
     pub reason: Reason,
     /// Where.
     pub paths: Vec<Path>,
-    /// Binds replies to this dial.
-    pub nonce: [u8; NONCE_LEN],
-    /// The probe or, once answered, the invitation that is repeated.
-    pub datagram: Vec<u8>,
-    /// The one path that answered, when an invitation is out.
-    pub invited: Option<Path>,
+    /// The probe under each generation of the group secret, the newest first.
+    pub probes: Vec<SealedProbe>,
+    /// The one path that answered, with the invitation that is repeated there.
+    pub invited: Option<(Path, Vec<u8>)>,
     begun: Instant,
     next: usize,
     round: u32,
     at: Instant,
+}
+
+/// A probe under one gate.
+#[derive(Debug)]
+pub struct SealedProbe {
+    /// The gate.
+    pub gate: Arc<Gate>,
+    /// Binds the reply to it.
+    pub nonce: [u8; NONCE_LEN],
+    /// The datagram.
+    pub datagram: Vec<u8>,
+}
+
+/// A path's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The path.
+    pub path: Path,
+    /// Counts the rounds, from 0.
+    round: usize,
 }
 
 impl Dial {
@@ -58,8 +84,7 @@ impl Dial {
         target: Option<NodeId>,
         reason: Reason,
         mut paths: Vec<Path>,
-        nonce: [u8; NONCE_LEN],
-        datagram: Vec<u8>,
+        probes: Vec<SealedProbe>,
         now: Instant,
     ) -> Self {
         paths.truncate(PATHS_MAX);
@@ -68,8 +93,7 @@ impl Dial {
             target,
             reason,
             paths,
-            nonce,
-            datagram,
+            probes,
             invited: None,
             begun: now,
             next: 0,
@@ -90,8 +114,21 @@ impl Dial {
     pub fn invite(&mut self, path: Path, datagram: Vec<u8>, now: Instant) {
         if self.invited.is_none() {
             (self.paths, self.next, self.round) = (vec![path], 0, 0);
-            (self.datagram, self.invited, self.at) = (datagram, Some(path), now);
+            (self.invited, self.at) = (Some((path, datagram)), now);
         }
+    }
+
+    /// What goes out at a path's turn.
+    pub fn datagrams(&self, turn: Turn) -> impl Iterator<Item = &[u8]> {
+        let older = match turn.round {
+            0 => 0..0,
+            round => 1 + (round - 1) * OLDER_PER_ROUND..1 + round * OLDER_PER_ROUND,
+        };
+        let is_due = move |n: usize| n == 0 || older.contains(&n);
+        let invitation = self.invited.iter().map(|(_, datagram)| datagram.as_slice());
+        let probes = self.probes.iter().enumerate().filter(move |(n, _)| is_due(*n));
+        let probes = probes.map(|(_, probe)| probe.datagram.as_slice());
+        invitation.chain(probes.filter(|_| self.invited.is_none()))
     }
 
     /// When [`Dial::poll`] is due.
@@ -99,8 +136,8 @@ impl Dial {
         self.at
     }
 
-    /// The next path to send [`Dial::datagram`] to, if it is time; an error once the dial has failed.
-    pub fn poll(&mut self, now: Instant) -> Result<Option<Path>, TimedOut> {
+    /// The next path to send [`Dial::datagrams`] to, if it is time; an error once the dial has failed.
+    pub fn poll(&mut self, now: Instant) -> Result<Option<Turn>, TimedOut> {
         if self.at > now {
             return Ok(None);
         }
@@ -108,6 +145,7 @@ impl Dial {
             return Err(TimedOut);
         }
         let Some(&path) = self.paths.get(self.next) else { return Err(TimedOut) };
+        let turn = Turn { path, round: self.round as usize };
         self.next += 1;
         self.at = now + PACE;
         if self.next == self.paths.len() {
@@ -115,7 +153,7 @@ impl Dial {
             self.at = (now + ROUND_FIRST * (1 << self.round.min(5))).min(self.begun + DIAL_MAX);
             self.round += 1;
         }
-        Ok(Some(path))
+        Ok(Some(turn))
     }
 }
 
@@ -131,15 +169,35 @@ mod tests {
         Path::Direct(([10, 0, 0, 1], port).into())
     }
 
+    fn dial(paths: Vec<Path>, generations: u8) -> Dial {
+        let probe = |n| SealedProbe {
+            gate: Arc::new(Gate::public()),
+            nonce: [n; NONCE_LEN],
+            datagram: vec![n],
+        };
+        let probes = (0..generations).map(probe).collect();
+        Dial::new(Instance(0), None, Reason::Link, paths, probes, Instant::ZERO)
+    }
+
+    #[test]
+    fn older_generations_are_tried_from_the_second_round_on() {
+        let mut dial = dial(vec![path(1)], 7);
+        let mut rounds = Vec::new();
+        while let Ok(turn) = dial.poll(dial.deadline()) {
+            let turn = turn.expect("polled at its deadline");
+            rounds.push(dial.datagrams(turn).map(|datagram| datagram[0]).collect::<Vec<u8>>());
+        }
+        assert_eq!(rounds[..3], [vec![0], vec![0, 1, 2, 3, 4], vec![0, 5, 6]]);
+        assert!(rounds[3..].iter().all(|round| round == &[0]), "{rounds:?}");
+    }
+
     #[test]
     fn every_path_is_probed_in_paced_rounds_until_time_is_up() {
-        let paths = vec![path(1), path(2)];
-        let mut dial =
-            Dial::new(Instance(0), None, Reason::Link, paths, [0; 12], vec![], Instant::ZERO);
+        let mut dial = dial(vec![path(1), path(2)], 1);
         let mut sent = Vec::new();
         loop {
             match dial.poll(dial.deadline()) {
-                Ok(Some(path)) => sent.push(path),
+                Ok(Some(turn)) => sent.push(turn.path),
                 Ok(None) => unreachable!("polled at its deadline"),
                 Err(TimedOut) => break,
             }

@@ -1,6 +1,6 @@
 //! From an endpoint to the start of a handshake: dials, probes, replies and invitations.
 
-use super::dial::{DIAL_MAX, Dial, Reason, TimedOut};
+use super::dial::{DIAL_MAX, Dial, GATES_TRIED_MAX, Reason, SealedProbe, TimedOut};
 use super::handshaking::Start;
 use super::sent::Cause;
 use super::session::Session;
@@ -9,8 +9,9 @@ use super::{Context, DIALS_MAX, Effect, End, Instance, Links};
 use crate::NodeId;
 use crate::lane::Slot;
 use crate::path::Path;
-use crate::session::gate::{open_invite, open_probe};
+use crate::session::gate::{Gate, open_invite, open_probe};
 use crate::wire::probe::{Invite, Probe, ProbeReply};
+use std::sync::Arc;
 
 impl Links {
     pub(super) fn begin_dial(
@@ -33,9 +34,13 @@ impl Links {
         };
         let end = &self.ends[instance.0 as usize];
         let probe = Probe { dialler: index, id: end.suite.node_id(), target };
-        let nonce = cx.rng.bytes();
-        let datagram = end.gates[0].seal_probe(&probe, nonce);
-        let dial = Dial::new(instance, target, reason, paths, nonce, datagram, cx.now.instant);
+        let seal = |gate: &Arc<Gate>| {
+            let nonce = cx.rng.bytes();
+            let datagram = gate.seal_probe(&probe, nonce);
+            SealedProbe { gate: Arc::clone(gate), nonce, datagram }
+        };
+        let probes = end.gates.iter().take(GATES_TRIED_MAX).map(seal).collect();
+        let dial = Dial::new(instance, target, reason, paths, probes, cx.now.instant);
         self.table.put_dial(slot, index, dial);
         self.run_dial(slot, cx);
     }
@@ -45,10 +50,12 @@ impl Links {
         let instance = dial.instance;
         loop {
             match dial.poll(cx.now.instant) {
-                Ok(Some(path)) => {
-                    let bytes = dial.datagram.clone();
-                    self.counters.sent.count(Cause::Handshake, path, &bytes);
-                    cx.effects.push(Effect::Transmit { instance, path, bytes });
+                Ok(Some(turn)) => {
+                    let path = turn.path;
+                    for bytes in dial.datagrams(turn).map(<[u8]>::to_vec) {
+                        self.counters.sent.count(Cause::Handshake, path, &bytes);
+                        cx.effects.push(Effect::Transmit { instance, path, bytes });
+                    }
                 }
                 Ok(None) => break self.timers.set(slot, dial.deadline()),
                 Err(TimedOut) => break self.fail_dial(slot, cx),
@@ -122,22 +129,23 @@ impl Links {
             return;
         }
         let Some((index, dial)) = self.table.dial_at(slot) else { return };
+        let opened = dial.probes.iter().find_map(|probe| {
+            Some((Arc::clone(&probe.gate), probe.gate.open_reply(bytes, &probe.nonce)?))
+        });
+        let opened = opened.filter(|(_, r)| r.dialler == index && dial.invited.is_none());
+        let Some((gate, reply)) = opened else { return };
         let end = &mut self.ends[dial.instance.0 as usize];
-        let reply = end.gates[0].open_reply(bytes, &dial.nonce);
-        let Some(reply) = reply.filter(|r| r.dialler == index && dial.invited.is_none()) else {
-            return;
-        };
         let me = end.suite.node_id();
         if dial.target.is_none_or(|target| me < target) {
             let (target, reason) = (dial.target, Some(dial.reason));
-            let start =
-                Start { path, token: reply.token, inviter: None, target, reason, admitted: false };
+            let token = reply.token;
+            let start = Start { path, token, inviter: None, target, gate, reason, admitted: false };
             self.start_client(slot, dial.instance, start, cx);
             return;
         }
         let token = end.mint.mint(&path, index, cx.now.instant);
         let invite = Invite { dialler: index, id: me, proof: reply.token, token };
-        let datagram = end.gates[0].seal_invite(&invite, cx.rng.bytes());
+        let datagram = gate.seal_invite(&invite, cx.rng.bytes());
         if let Some(dial) = self.table.dial_mut(slot) {
             dial.invite(path, datagram, cx.now.instant);
         }
@@ -152,13 +160,15 @@ impl Links {
         cx: &mut Context<'_>,
     ) {
         let opened = self.ends_of(within).find_map(|(instance, end)| {
-            open_invite(&end.gates, bytes).map(|opened| (instance, opened.message))
+            let opened = open_invite(&end.gates, bytes)?;
+            Some((instance, opened.message, Arc::clone(&end.gates[opened.gate])))
         });
-        let proven = opened.filter(|(instance, invite)| {
+        let proven = opened.filter(|(instance, invite, _)| {
             let mint = &mut self.end_mut(*instance).mint;
             mint.check(&invite.proof, &path, invite.dialler, cx.now.instant)
         });
-        let Some((instance, invite)) = proven else {
+        // The inviter may lag behind: it is answered by the gate that it knows.
+        let Some((instance, invite, gate)) = proven else {
             self.counters.silence += 1;
             return;
         };
@@ -185,7 +195,8 @@ impl Links {
             self.counters.half_open_limit += 1;
             return self.end_mut(instance).admission.leave(&path, admitted);
         };
-        let start = Start { path, token: invite.token, inviter, target, reason, admitted };
+        let token = invite.token;
+        let start = Start { path, token, inviter, target, gate, reason, admitted };
         self.start_client(slot, instance, start, cx);
     }
 

@@ -11,6 +11,7 @@ use crate::lane::Slot;
 use crate::path::Path;
 use crate::session::Index;
 use crate::session::admission::admit;
+use crate::session::gate::Gate;
 use crate::session::handshake::{self, By, Handshake, Outcome};
 use crate::session::suite::{Established, Failure, Peer};
 use crate::session::token::Token;
@@ -23,6 +24,8 @@ pub(super) struct Start {
     pub token: Token,
     pub inviter: Option<Index>,
     pub target: Option<NodeId>,
+    /// The gate that the other end opened or sealed by.
+    pub gate: Arc<Gate>,
     pub reason: Option<Reason>,
     /// Whether it holds a place of the admission.
     pub admitted: bool,
@@ -50,7 +53,7 @@ impl Links {
         let dial = handshake::Dial {
             path: start.path,
             token: start.token,
-            gate: Arc::clone(&end.gates[0]),
+            gate: start.gate,
             local,
             inviter: start.inviter,
             rtt: None,
@@ -238,7 +241,12 @@ impl Links {
         }
         let mut session = Session::new(origin, established, liveness, rekey_after, cx.now.instant);
         session.rank.1 = if is_server { 0 } else { self.generation };
+        // The handshake judged by what was known when it began; a notice may have come since.
+        let verdict = self.suite(instance).rejudge(&session.peer, cx.now.unix);
         self.table.put_session(slot, session);
-        self.run_session(slot, cx);
+        match verdict {
+            Ok(()) => self.run_session(slot, cx),
+            Err(refusal) => self.refuse(slot, refusal, cx),
+        }
     }
 }

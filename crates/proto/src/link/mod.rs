@@ -397,13 +397,18 @@ impl Links {
             })
             .collect();
         for (slot, refusal) in refused {
-            let Some(session) = self.table.session(slot) else { continue };
-            let (instance, path) = (session.instance, session.path);
-            let why = Failure::Refused(refusal);
-            cx.effects.push(Effect::Refused { instance, path, why, by: By::Us });
-            self.send_at(slot, &Control::Close(CloseReason::Refused).emit(), cx);
-            self.end(slot, Some(CloseReason::Refused), cx);
+            self.refuse(slot, refusal, cx);
         }
+    }
+
+    /// Ends a session whose peer is not acceptable any more.
+    fn refuse(&mut self, slot: Slot, refusal: pki::Refusal, cx: &mut Context<'_>) {
+        let Some(session) = self.table.session(slot) else { return };
+        let (instance, path) = (session.instance, session.path);
+        let why = Failure::Refused(refusal);
+        cx.effects.push(Effect::Refused { instance, path, why, by: By::Us });
+        self.send_at(slot, &Control::Close(CloseReason::Refused).emit(), cx);
+        self.end(slot, Some(CloseReason::Refused), cx);
     }
 
     /// A lane heard a session or sent by it.

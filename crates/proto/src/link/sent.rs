@@ -28,11 +28,15 @@ pub enum Cause {
     Tunnel,
     /// Pings over the overlay and questions for the node nearest to an address.
     Query,
+    /// What members tell each other of their authority: revocations, heads, group secrets.
+    News,
+    /// Revocations and heads told to everybody.
+    Broadcast,
 }
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    pub const ALL: [Cause; 9] = [
+    pub const ALL: [Cause; 11] = [
         Cause::Handshake,
         Cause::Greeting,
         Cause::KeepAlive,
@@ -42,6 +46,8 @@ impl Cause {
         Cause::Dht,
         Cause::Tunnel,
         Cause::Query,
+        Cause::News,
+        Cause::Broadcast,
     ];
 
     /// The word that metrics use.
@@ -56,6 +62,8 @@ impl Cause {
             Cause::Dht => "dht",
             Cause::Tunnel => "tunnel",
             Cause::Query => "query",
+            Cause::News => "news",
+            Cause::Broadcast => "broadcast",
         }
     }
 
@@ -70,6 +78,8 @@ impl Cause {
             | Control::PathChallenge(_)
             | Control::PathResponse(_)
             | Control::Address(_) => Cause::Greeting,
+            Control::Standing(_) | Control::NewsAsk(_) | Control::News { .. } => Cause::News,
+            Control::Broadcast { .. } => Cause::Broadcast,
             Control::Routed(routed) => match Routed::parse(routed).ok()?.protocol {
                 Protocol::ConnectRequest | Protocol::ConnectReply => Cause::Connect,
                 Protocol::NeighboursQuery | Protocol::NeighboursAnswer => Cause::Crawl,

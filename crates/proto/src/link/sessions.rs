@@ -102,7 +102,13 @@ impl Links {
                     cx.effects.push(Effect::Moved { instance, peer, path });
                 }
             }
-            Control::Status(_) | Control::Routed(_) | Control::Address(_) => {
+            Control::Status(_)
+            | Control::Routed(_)
+            | Control::Address(_)
+            | Control::Standing(_)
+            | Control::NewsAsk(_)
+            | Control::News { .. }
+            | Control::Broadcast { .. } => {
                 if session.is_current() {
                     let (instance, peer) = (session.instance, session.peer.id);
                     let message = bytes.to_vec();

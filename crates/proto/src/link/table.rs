@@ -132,7 +132,8 @@ impl Table {
     pub fn inviting(&self, index: Index, path: Path) -> Option<(Slot, &Dial)> {
         let slot = Slot(index.slot());
         let (own, dial) = self.dial_at(slot)?;
-        (own == index && dial.invited == Some(path)).then_some((slot, dial))
+        let invited = dial.invited.as_ref().is_some_and(|(to, _)| *to == path);
+        (own == index && invited).then_some((slot, dial))
     }
 
     pub fn sessions(&self) -> impl Iterator<Item = (Slot, &Session)> {

@@ -7,6 +7,7 @@
 
 use crate::NodeId;
 use crate::lane::Delta;
+use crate::news;
 use crate::overlay::Instance;
 use crate::overlay::shortcut::ShortcutPolicy;
 use crate::path::Path;
@@ -201,6 +202,8 @@ pub enum Event {
         /// In which overlay.
         instance: Instance,
     },
+    /// News of the group's authority; the driver keeps [`crate::Node::trust`] and [`crate::Node::keyring`].
+    News(news::Event),
     /// Something in the virtual network.
     Vpn(vpn::Event),
 }

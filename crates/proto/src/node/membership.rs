@@ -1,14 +1,37 @@
 //! What changes about this node's membership while it runs: certificate, group secrets, revocations.
+//!
+//! The machine that learns and passes on is `news`; here it is wired to links and overlay.
 
 use super::Node;
+use super::api::Event;
+use crate::NodeId;
+use crate::news;
 use crate::overlay::Instance;
 use crate::session::gate::Gate;
 use crate::time::Now;
-use pki::{Keyring, LineError, Refusal, SecretError, SignedSecret, Trust};
+use crate::wire::control::Control;
+use pki::{Head, Keyring, LineError, Notice, Refusal, SecretError, SignedSecret, Trust};
+
+/// Notices that one announcement broadcasts at most, the newest; earlier ones are fetched over the links.
+const ANNOUNCED_MAX: usize = 16;
+
+/// Why nothing was announced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnnounceError {
+    /// Without certificates there is nobody who could be revoked.
+    #[error("this overlay has no authority: nobody can be revoked in it")]
+    NoAuthority,
+    /// A notice is not good.
+    #[error("notices, {0}")]
+    Notices(#[from] LineError),
+    /// A secret is not good.
+    #[error(transparent)]
+    Secrets(#[from] SecretError),
+}
 
 impl Node {
     /// The overlay that only members are in.
-    fn members(&self) -> Option<Instance> {
+    pub(super) fn members(&self) -> Option<Instance> {
         self.instances().find(|&instance| self.links.suite(instance).trust().is_some())
     }
 
@@ -19,7 +42,7 @@ impl Node {
 
     /// The generations of the group secret that are taken.
     pub fn keyring(&self) -> &Keyring {
-        &self.keyring
+        self.news.keyring()
     }
 
     /// Shows a renewed certificate of the same key and node from now on. Sessions stay: each gets the new one
@@ -29,42 +52,101 @@ impl Node {
         self.links.suite_mut(members).renew(certificate, now.unix)
     }
 
-    /// Takes generations of the group secret: the newest is used from now on, all are accepted. Returns how
-    /// many were news; an overlay without certificates takes none. Stops at the first that is not good.
+    /// Takes generations of the group secret: the newest is used from now on, all are accepted, and peers are
+    /// told. Returns how many were news; an overlay without certificates takes none. Stops at the first that
+    /// is not good.
     pub fn take_secrets(
         &mut self,
         secrets: impl IntoIterator<Item = SignedSecret>,
         now: Now,
     ) -> Result<usize, SecretError> {
-        let Some(members) = self.members() else { return Ok(0) };
-        let Some(trust) = self.links.suite(members).trust() else { return Ok(0) };
-        let mut news = 0;
-        let mut taken = Ok(());
-        for secret in secrets {
-            match self.keyring.take(secret, trust) {
-                Ok(is_news) => news += usize::from(is_news),
-                Err(error) => {
-                    taken = Err(error);
-                    break;
+        let mut taken = Ok(0);
+        self.with_news(now, |news, cx| {
+            for secret in secrets {
+                match news.take_secret(secret, cx) {
+                    Ok(is_news) => taken = taken.map(|n| n + usize::from(is_news)),
+                    Err(error) => return taken = Err(error),
                 }
             }
-        }
-        if news > 0 {
-            self.keyring.prune(now.unix);
-            let gates = self.keyring.secrets().map(Gate::group).collect();
-            self.links.set_gates(members, gates);
-        }
-        taken.map(|()| news)
+        });
+        self.settle(now);
+        taken
     }
 
-    /// Takes revocation notices in text form, one a line, and ends the sessions that they concern. Returns
-    /// how many were news; an overlay without certificates takes none.
+    /// Takes revocation notices in text form, one a line, ends the sessions that they concern and tells peers.
+    /// Returns how many were news; an overlay without certificates takes none. Stops at the first bad line.
     pub fn take_notices(&mut self, text: &str, now: Now) -> Result<usize, LineError> {
         let Some(members) = self.members() else { return Ok(0) };
         let Some(trust) = self.links.suite_mut(members).trust_mut() else { return Ok(0) };
+        let before = (trust.ledger().number(), trust.ledger().head().cloned());
         let news = trust.ledger_mut().take_text(text);
-        self.with_links(now, |links, cx| links.rejudge(cx));
+        // What stood before a bad line counts.
+        let after = (trust.ledger().number(), trust.ledger().head().cloned());
+        if before != after || !matches!(news, Ok(0)) {
+            self.with_news(now, |news, cx| news.note_notices(cx));
+        }
         self.settle(now);
         news
+    }
+
+    /// Takes notices and secrets and tells everybody, by broadcast, of those notices that were news here; of the
+    /// newest one if none was. Peers that a broadcast does not reach are told over their links.
+    pub fn announce(
+        &mut self,
+        notices: &str,
+        secrets: Vec<SignedSecret>,
+        now: Now,
+    ) -> Result<(), AnnounceError> {
+        let members = self.members().ok_or(AnnounceError::NoAuthority)?;
+        let before = self.trust().map_or(0, |trust| trust.ledger().number());
+        self.take_notices(notices, now)?;
+        self.take_secrets(secrets, now)?;
+        let Some(ledger) = self.trust().map(Trust::ledger) else { return Ok(()) };
+        let first = (before + 1).min(ledger.number());
+        let newest = ledger.notices().rev().take_while(|notice| notice.number >= first);
+        let mut payloads: Vec<_> = newest.take(ANNOUNCED_MAX).map(Notice::to_bytes).collect();
+        payloads.reverse();
+        payloads.extend(ledger.head().map(Head::to_bytes));
+        let (until, hops) = (self.links.suite(members).node_id(), 0);
+        let spread =
+            payloads.into_iter().map(|payload| news::Effect::Spread { payload, until, hops });
+        self.effects.news.extend(spread);
+        self.settle(now);
+        Ok(())
+    }
+
+    pub(super) fn on_news_message(&mut self, peer: NodeId, message: Control<'_>, now: Now) {
+        self.with_news(now, |news, cx| match message {
+            Control::Standing(knows) => news.handle_standing(peer, knows, cx),
+            Control::NewsAsk(knows) => news.handle_ask(peer, knows, cx),
+            Control::News { more, items } => news.handle_news(peer, more, items, cx),
+            Control::Broadcast { hops, until, payload } => {
+                news.handle_broadcast(peer, (payload, until, hops), cx);
+            }
+            _ => {}
+        });
+    }
+
+    /// Broadcasts are passed on after the sessions of whom they put out have ended: effects of links and
+    /// overlay are carried out before the next of these.
+    pub(super) fn on_news(&mut self, effect: news::Effect, now: Now) {
+        use news::Effect;
+        let Some(members) = self.members() else { return };
+        match effect {
+            Effect::Send { peer, message } => self.with_links(now, |links, cx| {
+                links.send(members, peer, &message, cx);
+            }),
+            Effect::Rejudge => self.with_links(now, |links, cx| links.rejudge(cx)),
+            Effect::Secrets => {
+                let gates = self.news.keyring().secrets().map(Gate::group).collect();
+                self.links.set_gates(members, gates);
+            }
+            Effect::Spread { payload, until, hops } => {
+                self.with_overlay(members, now, |overlay, cx| {
+                    overlay.spread(&payload, until, hops, cx);
+                });
+            }
+            Effect::Event(event) => self.event(Event::News(event)),
+        }
     }
 }

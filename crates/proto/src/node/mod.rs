@@ -21,6 +21,7 @@ use crate::NodeId;
 use crate::dht::{self, Dht};
 use crate::lane::{Drops, Report};
 use crate::link::{self, Links};
+use crate::news::{self, News};
 use crate::overlay::{self, Instance, Overlay};
 use crate::path::Path;
 use crate::rng::Rng;
@@ -30,6 +31,7 @@ use crate::vpn::Vpn;
 use api::{Access, Config, ConfigError, Event, Output};
 use command::Questions;
 use endpoints::Endpoints;
+pub use membership::AnnounceError;
 use pki::Keyring;
 pub use status::{Counters, Footprint, PeerStatus, Status};
 use std::collections::VecDeque;
@@ -47,8 +49,7 @@ pub struct Node {
     operations: Operations,
     endpoints: Endpoints,
     questions: Questions,
-    /// Generations of the group secret that the members' overlay takes.
-    keyring: Keyring,
+    news: News,
     vpn: Option<Network>,
     effects: Effects,
     outputs: VecDeque<Output>,
@@ -67,6 +68,7 @@ struct Effects {
     links: VecDeque<link::Effect>,
     overlays: VecDeque<(Instance, overlay::Effect)>,
     dhts: VecDeque<(Instance, dht::Effect)>,
+    news: VecDeque<news::Effect>,
 }
 
 impl Node {
@@ -118,7 +120,7 @@ impl Node {
             operations: Operations::default(),
             endpoints,
             questions: Questions::default(),
-            keyring,
+            news: News::new(keyring),
             vpn: network.transpose()?,
             effects: Effects::default(),
             outputs: VecDeque::new(),
@@ -190,6 +192,7 @@ impl Node {
             self.with_dht(instance, now, |dht, cx| dht.handle_timeout(cx));
         }
         self.run_questions(now);
+        self.with_news(now, |news, cx| news.handle_timeout(cx));
         self.with_vpn(|vpn| vpn.handle_timeout(now.instant));
         self.settle(now);
     }
@@ -235,6 +238,7 @@ impl Node {
             .filter_map(Overlay::deadline)
             .chain(self.dhts.iter().filter_map(Dht::deadline))
             .chain(self.links.deadline())
+            .chain(self.news.deadline())
             .chain(self.questions.deadline())
             .chain(self.vpn().and_then(Vpn::deadline))
             .min()
@@ -259,6 +263,15 @@ impl Node {
             &mut overlay::Context { now, rng: &mut self.rng, effects: &mut effects },
         );
         self.effects.overlays.extend(effects.into_iter().map(|effect| (instance, effect)));
+    }
+
+    /// Does something with the news of the authority; nothing in an overlay without certificates.
+    fn with_news(&mut self, now: Now, f: impl FnOnce(&mut News, &mut news::Context<'_>)) {
+        let Some(members) = self.members() else { return };
+        let mut effects = Vec::new();
+        let (suite, rng) = (self.links.suite_mut(members), &mut self.rng);
+        f(&mut self.news, &mut news::Context { now, rng, suite, effects: &mut effects });
+        self.effects.news.extend(effects);
     }
 
     fn with_vpn(&mut self, f: impl FnOnce(&mut Vpn)) {

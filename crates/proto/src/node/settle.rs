@@ -27,6 +27,8 @@ impl Node {
                 self.on_overlay(instance, effect, now);
             } else if let Some((instance, effect)) = self.effects.dhts.pop_front() {
                 self.on_dht(instance, effect, now);
+            } else if let Some(effect) = self.effects.news.pop_front() {
+                self.on_news(effect, now);
             } else if let Some((over, effect)) = self.poll_vpn() {
                 self.on_vpn(over, effect, now);
             } else {
@@ -64,6 +66,9 @@ impl Node {
                 self.with_overlay(instance, now, |overlay, cx| {
                     overlay.handle_unlinked(peer, reason, cx);
                 });
+                if self.members() == Some(instance) {
+                    self.with_news(now, |news, cx| news.handle_down(peer, cx));
+                }
                 self.event(Event::LinkDown { instance, peer, reason: describe(reason) });
             }
             Effect::Moved { instance, peer, path } => {
@@ -109,6 +114,11 @@ impl Node {
                 overlay.handle_linked(peer, endpoint, cx);
             });
         }
+        if self.members() == Some(instance) {
+            let first = self.overlay(instance).me() < peer;
+            let notices = welcome.map_or(0, |welcome| welcome.notices);
+            self.with_news(now, |news, cx| news.handle_up(peer, notices, first, cx));
+        }
         let announced = welcome.and_then(|welcome| welcome.ipv4);
         let facts = vpn::Peer { id: peer, pinned };
         self.with_vpn_over(instance, |vpn| {
@@ -131,6 +141,9 @@ impl Node {
                 self.with_vpn_over(instance, |vpn| {
                     vpn.handle_announced(peer, ipv4, now.instant);
                 });
+            }
+            Ok(message) if self.members() == Some(instance) => {
+                self.on_news_message(peer, message, now)
             }
             _ => {}
         }

@@ -5,6 +5,7 @@ use crate::NodeId;
 use crate::bounds::Fill;
 use crate::dht;
 use crate::link;
+use crate::news;
 use crate::overlay::{self, Instance};
 use crate::path::Path;
 use crate::time::Now;
@@ -58,6 +59,8 @@ pub struct Counters {
     pub overlay: overlay::Counters,
     /// About the hash table.
     pub dht: dht::Counts,
+    /// About news of the group's authority.
+    pub news: news::Counters,
 }
 
 /// How much of what is bounded is in use.
@@ -111,6 +114,7 @@ impl Node {
             links: self.links.counters(),
             overlay: self.overlay(instance).counters(),
             dht: self.dht(instance).counts(),
+            news: self.news.counters(),
         }
     }
 

@@ -12,7 +12,8 @@ use crate::NodeId;
 use crate::rng::Rng;
 use crate::time::{Now, UnixTime};
 use crate::wire::frame::TAG_LEN;
-use pki::{Refusal, SIGNATURE_LEN, Trust};
+use pki::{IssuerId, Member, Refusal, Roles, SIGNATURE_LEN, Salt, Serial, Trust};
+use std::sync::Arc;
 
 /// Sizes of the four messages in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,7 @@ impl Side {
 pub struct NullSuite {
     id: NodeId,
     not_after: Option<UnixTime>,
+    trust: Option<Arc<Trust>>,
     sizes: Sizes,
     purpose: u64,
     rng: Rng,
@@ -70,13 +72,21 @@ impl NullSuite {
     /// The suite of a node. Both ends of a session need the same `purpose`, which tells overlays apart.
     pub fn new(id: NodeId, sizes: Sizes, purpose: &[u8], rng: &mut Rng) -> Self {
         let purpose = half(&checksum(0, 0, purpose, &[]));
-        NullSuite { id, not_after: None, sizes, purpose, rng: Rng::new(rng.bytes()) }
+        NullSuite { id, not_after: None, trust: None, sizes, purpose, rng: Rng::new(rng.bytes()) }
     }
 
     /// Gives the node an identity that ends.
     #[must_use]
     pub fn with_not_after(mut self, not_after: UnixTime) -> Self {
         self.not_after = Some(not_after);
+        self
+    }
+
+    /// Makes the node a member of a group whose notices it heeds. Certificates are not shown: a member's are
+    /// made up from its ID by [`imagine`].
+    #[must_use]
+    pub fn with_trust(mut self, trust: Trust) -> Self {
+        self.trust = Some(Arc::new(trust));
         self
     }
 
@@ -87,7 +97,10 @@ impl NullSuite {
         now: Now,
     ) -> Result<Box<dyn Exchange>, Refusal> {
         check_time(self.not_after, now.unix)?;
+        let trust = self.trust.clone();
+        trust.as_ref().map_or(Ok(()), |trust| trust.admit(&imagine(self.id, trust), now.unix))?;
         Ok(Box::new(NullExchange {
+            trust,
             side,
             id: self.id,
             not_after: self.not_after,
@@ -103,6 +116,26 @@ impl NullSuite {
             heard: [Vec::new(), Vec::new()],
             finished: false,
         }))
+    }
+}
+
+/// The certificate that a node of a simulated group would have: of its own user, issued long ago.
+pub fn imagine(id: NodeId, trust: &Trust) -> Member {
+    let mut serial = [0; 16];
+    serial.copy_from_slice(&id.as_bytes()[..16]);
+    Member {
+        node_id: id,
+        user: id.to_string(),
+        group: trust.group().to_owned(),
+        roles: Roles::NONE,
+        serial: Serial::from_bytes(serial),
+        issuer: IssuerId::from_bytes([0; 20]),
+        not_before: UnixTime(0),
+        not_after: FOREVER,
+        salt: Salt::from_bytes([0; 16]),
+        ipv4: None,
+        host: None,
+        spki: Vec::new(),
     }
 }
 
@@ -127,7 +160,11 @@ impl Suite for NullSuite {
     }
 
     fn rejudge(&self, peer: &Peer, now: UnixTime) -> Result<(), Refusal> {
-        check_time(peer.not_after, now)
+        check_time(peer.not_after, now)?;
+        match (&self.trust, &peer.member) {
+            (Some(trust), Some(member)) => trust.rejudge(member, now),
+            _ => Ok(()),
+        }
     }
 
     fn sign(&self, bytes: &[u8]) -> Vec<u8> {
@@ -154,11 +191,11 @@ impl Suite for NullSuite {
     }
 
     fn trust(&self) -> Option<&Trust> {
-        None
+        self.trust.as_deref()
     }
 
     fn trust_mut(&mut self) -> Option<&mut Trust> {
-        None
+        self.trust.as_mut().map(Arc::make_mut)
     }
 }
 
@@ -173,6 +210,8 @@ struct NullExchange {
     side: Side,
     id: NodeId,
     not_after: Option<UnixTime>,
+    /// What was known when the handshake began.
+    trust: Option<Arc<Trust>>,
     expect: Option<NodeId>,
     sizes: Sizes,
     purpose: u64,
@@ -225,7 +264,11 @@ impl NullExchange {
         }
         check_time(not_after, self.now)?;
         let certificate = id.as_bytes().to_vec();
-        self.peer = Some(Peer { id, not_after, member: None, certificate });
+        let member = self.trust.as_ref().map(|trust| Box::new(imagine(id, trust)));
+        if let (Some(trust), Some(member)) = (&self.trust, &member) {
+            trust.admit(member, self.now)?;
+        }
+        self.peer = Some(Peer { id, not_after, member, certificate });
         Ok(())
     }
 }

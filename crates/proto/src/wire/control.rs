@@ -10,15 +10,22 @@
 //! PathChallenge 07 | data 8
 //! PathResponse  08 | data 8
 //! Address       09 | IPv4 4 (0 = none)
+//! Standing      0a | notices 8 | head 8 | secret 4 (see `wire::news`)
+//! NewsAsk       0b | as Standing
+//! News          0c | flags 1 (bit 0: another follows) | items (see `wire::news`)
+//! Broadcast     0d | hops 1 | end of the arc 20 | payload, 1 to 512 bytes
 //! ```
 //! An endpoint is `4 | address 4 | port 2` or `6 | address 16 | port 2`.
 
+use super::news::{Items, Standing};
 use super::{Malformed, Reader};
 use crate::NodeId;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Neighbours per side that a [`Status`] lists at most.
 pub const STATUS_PER_SIDE_MAX: usize = 4;
+/// Longest payload of a broadcast in bytes: a notice or head.
+pub const BROADCAST_LEN_MAX: usize = pki::NOTICE_LEN_MAX;
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +90,27 @@ pub enum Control<'a> {
     PathResponse([u8; 8]),
     /// The sender's virtual IPv4 address changed.
     Address(Option<Ipv4Addr>),
+    /// What the sender knows of its authority.
+    Standing(Standing),
+    /// The same, and the wish to be told what is beyond.
+    NewsAsk(Standing),
+    /// Answers an ask, in one or several messages.
+    News {
+        /// Whether another message of this answer follows.
+        more: bool,
+        /// Notices, heads and group secrets.
+        items: Items<'a>,
+    },
+    /// A message for all nodes on an arc of the ring: the receiver and those from it clockwise to `until`,
+    /// which is left out.
+    Broadcast {
+        /// Hops taken so far.
+        hops: u8,
+        /// Where the arc ends; the receiver itself for the whole ring.
+        until: NodeId,
+        /// What all shall have.
+        payload: &'a [u8],
+    },
 }
 
 impl<'a> Control<'a> {
@@ -112,6 +140,19 @@ impl<'a> Control<'a> {
             7 => Control::PathChallenge(r.array()?),
             8 => Control::PathResponse(r.array()?),
             9 => Control::Address(ipv4(&mut r)?),
+            10 => Control::Standing(Standing::parse(&mut r)?),
+            11 => Control::NewsAsk(Standing::parse(&mut r)?),
+            12 => {
+                let more = super::record::flag(&mut r, "news flags")?;
+                Control::News { more, items: Items::parse(r.rest())? }
+            }
+            13 => {
+                let (hops, until, payload) = (r.u8()?, r.id()?, r.rest());
+                if !(1..=BROADCAST_LEN_MAX).contains(&payload.len()) {
+                    return Err(Malformed::Field("broadcast length"));
+                }
+                Control::Broadcast { hops, until, payload }
+            }
             _ => return Err(Malformed::Field("control type")),
         };
         r.finish()?;
@@ -142,6 +183,23 @@ impl<'a> Control<'a> {
             Control::PathResponse(data) => tagged(&mut b, 8, data),
             Control::Address(a) => {
                 tagged(&mut b, 9, &a.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+            }
+            Control::Standing(standing) => {
+                b.push(10);
+                standing.emit(&mut b);
+            }
+            Control::NewsAsk(standing) => {
+                b.push(11);
+                standing.emit(&mut b);
+            }
+            Control::News { more, items } => {
+                b.extend([12, u8::from(*more)]);
+                b.extend_from_slice(items.as_bytes());
+            }
+            Control::Broadcast { hops, until, payload } => {
+                b.extend([13, *hops]);
+                b.extend_from_slice(until.as_bytes());
+                b.extend_from_slice(payload);
             }
         }
         b
@@ -212,6 +270,10 @@ mod tests {
             Control::PathChallenge([1; 8]),
             Control::PathResponse([2; 8]),
             Control::Address(None),
+            Control::Standing(Standing { notices: 7, head: 8, secret: 9 }),
+            Control::NewsAsk(Standing::default()),
+            Control::News { more: true, items: Items::parse(b"\0\x01a").expect("a list") },
+            Control::Broadcast { hops: 3, until: id(4), payload: b"n" },
         ]
     }
 
@@ -226,7 +288,9 @@ mod tests {
     fn every_truncation_is_refused() {
         for message in examples().iter().filter(|m| !matches!(m, Control::Routed(_))) {
             let bytes = message.emit();
-            for n in 0..bytes.len() {
+            // Without its items an answer is an empty one.
+            let empty = matches!(message, Control::News { .. }).then_some(2);
+            for n in (0..bytes.len()).filter(|n| Some(*n) != empty) {
                 assert!(Control::parse(&bytes[..n]).is_err(), "{message:?} cut to {n}");
             }
         }

@@ -11,6 +11,7 @@ pub mod dht;
 pub mod frame;
 pub mod hello;
 pub mod ip;
+pub mod news;
 pub mod probe;
 pub mod record;
 pub mod routed;

@@ -17,6 +17,7 @@ use warren_proto::wire::dht::{Body, Listed, Message, Name, Range, Refusal};
 use warren_proto::wire::frame;
 use warren_proto::wire::hello::{self, Cover};
 use warren_proto::wire::ip::protocol;
+use warren_proto::wire::news::{Items, Standing, lists};
 use warren_proto::wire::probe::{Invite, Probe, ProbeReply};
 use warren_proto::wire::record::{Key, Kind, Record};
 use warren_proto::wire::routed::{Mode, Protocol, Routed};
@@ -117,6 +118,16 @@ pub fn controls() -> Vec<Vec<u8>> {
         Control::PathResponse([2; 8]).emit(),
         Control::Address(Some(Ipv4Addr::new(10, 9, 0, 8))).emit(),
     ];
+    let standing = Standing { notices: 3, head: NOW.as_secs(), secret: 4 };
+    all.extend([Control::Standing(standing).emit(), Control::NewsAsk(standing).emit()]);
+    let secret = authority().sign_secret(pki::GroupSecret::random(4), NOW).to_bytes().to_vec();
+    let lists = lists(notices().into_iter().chain([secret]));
+    for (n, list) in lists.iter().enumerate() {
+        let items = Items::parse(list).expect("own output");
+        all.push(Control::News { more: n + 1 < lists.len(), items }.emit());
+    }
+    let payload = &notices()[0][..];
+    all.push(Control::Broadcast { hops: 3, until: id(9), payload }.emit());
     all.extend(routed().iter().map(|message| Control::Routed(message).emit()));
     all
 }

@@ -37,7 +37,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::hash::EventHash;
 use crate::latency::DelayMatrix;
-use network::Network;
+use network::{Interceptor, Network};
 use process::{Outbox, Process};
 use queue::Queue;
 
@@ -241,6 +241,12 @@ impl World {
     /// Ends what [`World::block`] began.
     pub fn unblock(&mut self, a: HostId, b: HostId) {
         self.network.unblock(a, b);
+    }
+
+    /// Puts an attacker, or a broken router, into the network: it sees every datagram with both hosts, and what
+    /// it says yes to does not arrive. It takes the place of an earlier one.
+    pub fn intercept(&mut self, drops: impl FnMut(HostId, HostId, &[u8]) -> bool + 'static) {
+        self.network.interceptor = Some(Interceptor(Box::new(drops)));
     }
 
     /// Sets the share of datagrams that is lost.
@@ -527,6 +533,9 @@ impl World {
         let Some(to) = self.network.host_at(to).filter(|to| to.index() < self.hosts.len()) else {
             return;
         };
+        if self.network.intercepts(from, to, &bytes) {
+            return;
+        }
         if let Some(delay) = self.network.carry(from, to, &mut self.rng) {
             self.queue.push(self.now + delay, Happening::Datagram { from, to, bytes });
         }

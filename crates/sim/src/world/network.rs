@@ -1,10 +1,11 @@
-//! What happens to a datagram between two hosts: delay, jitter, loss, partitions, forbidden pairs.
+//! What happens to a datagram between two hosts: delay, jitter, loss, partitions, forbidden pairs, interception.
 //!
 //! The network knows hosts by number and datagrams by nothing at all. Every host has one address, in a
 //! subnet of its own, so that limits that nodes keep per subnet see what they would see on the Internet.
 //! Faults act when a datagram is sent; what is under way arrives.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -35,6 +36,19 @@ pub(super) struct Network {
     /// Group of each host while the network is partitioned; hosts beyond the end are in group 0.
     groups: Vec<usize>,
     blocked: BTreeSet<(HostId, HostId)>,
+    pub(super) interceptor: Option<Interceptor>,
+}
+
+/// Decides by what it sees which datagrams do not arrive.
+pub(super) struct Interceptor(pub(super) Box<Judge>);
+
+/// Whether the datagram from the one host to the other does not arrive.
+type Judge = dyn FnMut(HostId, HostId, &[u8]) -> bool;
+
+impl fmt::Debug for Interceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Interceptor(..)")
+    }
 }
 
 impl Network {
@@ -44,8 +58,8 @@ impl Network {
         loss: f64,
         jitter: Duration,
     ) -> Self {
-        let (groups, blocked) = (Vec::new(), BTreeSet::new());
-        Self { matrix, version, loss, jitter, groups, blocked }
+        let (groups, blocked, interceptor) = (Vec::new(), BTreeSet::new(), None);
+        Self { matrix, version, loss, jitter, groups, blocked, interceptor }
     }
 
     /// Hosts that the delay matrix has room for.
@@ -73,6 +87,11 @@ impl Network {
         };
         let host = HostId(u32::from(n));
         (self.address(host) == address).then_some(host)
+    }
+
+    /// Whether somebody on the way takes this datagram out.
+    pub(super) fn intercepts(&mut self, from: HostId, to: HostId, bytes: &[u8]) -> bool {
+        self.interceptor.as_mut().is_some_and(|interceptor| (interceptor.0)(from, to, bytes))
     }
 
     /// How long a datagram takes, or `None` if it is lost.

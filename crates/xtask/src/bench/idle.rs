@@ -141,7 +141,7 @@ fn grow(group: &Group) -> Result<Vec<(f64, Memory)>> {
     let mut growth = Vec::new();
     for others in std::iter::once(first).chain(rest.chunks(step)) {
         for &other in others {
-            let status = group.status(other)?;
+            let status = group.members[other].ask(&["status"])?;
             let address = status["ipv4"].as_str().context("a member has no address")?;
             let mut ping = group.members[one].host.command("ping");
             let output =

@@ -4,7 +4,7 @@
 //! whatever else the machine does meets both; the result is the median of the rounds and the ratio of the
 //! two. Both ends and both daemons share the CPUs, as in the test lab and unlike on two machines.
 
-use super::group::{Below, Group};
+use super::group::{Below, Group, address};
 use super::iperf::{self, Load};
 use super::record::{Record, change, median, rounded};
 use anyhow::{Context, Result, bail};
@@ -83,13 +83,13 @@ fn network(mtu: u16) -> Result<(Group, Vec<Target>)> {
     group.start(0)?;
     group.start(1)?;
     let (ipv4, ipv6) = eventually(JOIN_MAX, || {
-        group.status(0)?["ipv4"].as_str().context("the client has no address")?;
-        let status = group.status(1)?;
+        group.members[0].ask(&["status"])?["ipv4"].as_str().context("the client has no address")?;
+        let status = group.members[1].ask(&["status"])?;
         let address = |field: &str| status[field].as_str().context("the server has no address");
         Ok((address("ipv4")?.parse()?, address("ipv6")?.parse()?))
     })?;
     let outside: Ipv6Addr = OUTSIDE_V6[1].parse()?;
-    let below = group.members[1].address;
+    let below = address(1);
     let targets = vec![
         Target { name: "IPv4", raw: below.into(), vpn: ipv4 },
         Target { name: "IPv6", raw: outside.into(), vpn: ipv6 },

@@ -1,8 +1,9 @@
 //! The steps of the demo, each of which checks what it shows.
 
-use super::group::{Group, Node};
+use super::group::Group;
 use super::screen::Screen;
 use anyhow::{Context, Result, ensure};
+use lab::Node;
 use serde_json::Value;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ pub fn join(group: &mut Group, screen: &mut Screen) -> Result<()> {
     screen.title("Joining: certificates, ring neighbours, virtual addresses");
     let began = Instant::now();
     loop {
-        let rows: Vec<Row> = group.nodes.iter().map(|node| Row::of(group, node)).collect();
+        let rows: Vec<Row> = group.nodes.iter().map(Row::of).collect();
         screen.draw(table(&rows));
         if rows.iter().zip(0..).all(|(row, n)| row.joined && (n < 2 || row.ipv4.is_some())) {
             break;
@@ -34,19 +35,20 @@ pub fn join(group: &mut Group, screen: &mut Screen) -> Result<()> {
 pub fn ping_every_pair(group: &mut Group, screen: &mut Screen) -> Result<()> {
     screen.title("Pinging every pair over the VPN, IPv4 and IPv6");
     let addresses: Vec<(&Node, Vec<IpAddr>)> =
-        group.members().map(|node| (node, Row::of(group, node).addresses())).collect();
+        group.members().map(|node| (node, Row::of(node).addresses())).collect();
     let mut running = Vec::new();
     for (from, _) in &addresses {
-        for (to, ips) in addresses.iter().filter(|(to, _)| to.name != from.name) {
+        for (to, ips) in addresses.iter().filter(|(to, _)| to.name() != from.name()) {
             for ip in ips {
                 let mut ping = from.host.command("ping");
                 ping.args(["-n", "-q", "-c", "2", "-i", "0.2", "-W", "3", &ip.to_string()]);
                 ping.stdout(std::process::Stdio::null());
-                running.push((from.name, to.name, *ip, ping.spawn()?));
+                running.push((from.name(), to.name(), *ip, ping.spawn()?));
             }
         }
     }
     let total = running.len();
+    ensure!(total > 0, "no two members have addresses");
     let mut lost = Vec::new();
     for (from, to, ip, mut ping) in running {
         if !ping.wait()?.success() {
@@ -70,7 +72,7 @@ pub fn download(group: &mut Group, screen: &mut Screen) -> Result<()> {
     let mut web = server.host.command("python3");
     web.args(["-m", "http.server", "8000", "--directory"]).arg(directory.path());
     let web = server.host.spawn(web)?;
-    let address = Row::of(group, server).ipv4.context("the server has no address")?;
+    let address = Row::of(server).ipv4.context("the server has no address")?;
     let copy = directory.path().join("copy");
     let mut curl = client.host.command("curl");
     curl.args(["--silent", "--show-error", "--fail", "--retry", "20", "--retry-delay", "0"]);
@@ -81,7 +83,7 @@ pub fn download(group: &mut Group, screen: &mut Screen) -> Result<()> {
     ensure!(output.status.success(), "curl: {}", String::from_utf8_lossy(&output.stderr));
     ensure!(std::fs::read(&copy)? == content, "the copy differs from the file");
     let speed: f64 = String::from_utf8_lossy(&output.stdout).parse().unwrap_or_default();
-    let (from, to) = (server.name, client.name);
+    let (from, to) = (server.name(), client.name());
     let megabytes = DOWNLOAD_BYTES / 1_000_000;
     screen.passed(&format!(
         "{megabytes} MB from {from} to {to}, identical, at {:.0} Mbit/s",
@@ -93,16 +95,14 @@ pub fn download(group: &mut Group, screen: &mut Screen) -> Result<()> {
 /// One node is killed without notice; the ring closes the gap, and everybody else still answers.
 pub fn lose_a_node(group: &mut Group, screen: &mut Screen) -> Result<()> {
     let victim = group.nodes.len() - 2;
-    let name = group.nodes[victim].name;
+    let name = group.nodes[victim].name().to_owned();
     screen.title(&format!("Killing {name}; the ring repairs itself"));
-    let id = Row::of(group, &group.nodes[victim]).id;
-    if let Some(mut daemon) = group.nodes[victim].daemon.take() {
-        daemon.kill()?;
-    }
+    let id = Row::of(&group.nodes[victim]).id;
+    group.nodes[victim].kill()?;
     let began = Instant::now();
     loop {
         let running = group.nodes.iter().filter(|node| node.daemon.is_some());
-        let rows: Vec<Row> = running.map(|node| Row::of(group, node)).collect();
+        let rows: Vec<Row> = running.map(Row::of).collect();
         screen.draw(table(&rows));
         if !rows.iter().any(|row| row.neighbours.contains(&id)) {
             break;
@@ -114,7 +114,7 @@ pub fn lose_a_node(group: &mut Group, screen: &mut Screen) -> Result<()> {
     let asked = group.members().next().context("no member is left")?;
     let expected = group.nodes.len() - 1;
     loop {
-        let report = group.ask(asked, &["crawl"])?;
+        let report = asked.ask(&["crawl"])?;
         let (nodes, consistent) = (count(&report, "nodes"), count(&report, "consistent"));
         if (nodes, consistent) == (expected, expected) {
             break;
@@ -136,9 +136,9 @@ pub fn lose_a_node(group: &mut Group, screen: &mut Screen) -> Result<()> {
 pub fn how_to_look_further(group: &Group, screen: &Screen) {
     let _ = screen;
     let Some(node) = group.members().next() else { return };
-    println!("\nThe network is still up. In another terminal, for example at {}:", node.name);
+    println!("\nThe network is still up. In another terminal, for example at {}:", node.name());
     for question in ["status", "peers", "crawl"] {
-        println!("  {}", group.by_hand(node, question));
+        println!("  {}", node.by_hand(question));
     }
     println!("  {} curl -s http://127.0.0.1:9415/metrics", node.host.enter_command());
     println!("\nPress Enter to stop.");
@@ -154,7 +154,7 @@ fn count(report: &Value, field: &str) -> usize {
 
 /// A line of the table.
 struct Row {
-    name: &'static str,
+    name: String,
     joined: bool,
     id: String,
     ipv4: Option<IpAddr>,
@@ -165,8 +165,8 @@ struct Row {
 }
 
 impl Row {
-    fn of(group: &Group, node: &Node) -> Row {
-        let ask = |question: &str| group.ask(node, &[question]);
+    fn of(node: &Node) -> Row {
+        let ask = |question: &str| node.ask(&[question]);
         let (status, peers, problem) = match ask("status").and_then(|s| Ok((s, ask("peers")?))) {
             Ok((status, peers)) => (status, peers, None),
             Err(error) => (Value::Null, Value::Null, Some(error.to_string())),
@@ -174,7 +174,7 @@ impl Row {
         let text = |field: &str| status[field].as_str().unwrap_or("-").to_owned();
         let short = |field: &str| text(field).chars().take(8).collect::<String>();
         Row {
-            name: node.name,
+            name: node.name().to_owned(),
             joined: status["joined"].as_bool().unwrap_or(false),
             id: short("node_id"),
             ipv4: text("ipv4").parse().ok(),
@@ -192,7 +192,7 @@ impl Row {
 
 fn table(rows: &[Row]) -> Vec<String> {
     let mut lines = vec![format!(
-        "  {:6} {:8} {:7} {:12} {:39} {:5} left | right",
+        "  {:6} {:8} {:7} {:15} {:39} {:5} left | right",
         "node", "id", "joined", "IPv4", "IPv6", "peers"
     )];
     lines.extend(rows.iter().map(|row| {
@@ -201,7 +201,7 @@ fn table(rows: &[Row]) -> Vec<String> {
         let joined = if row.joined { "yes" } else { "…" };
         let tail = row.problem.as_deref().unwrap_or(&row.neighbours);
         format!(
-            "  {:6} {:8} {:7} {:12} {:39} {:5} {tail}",
+            "  {:6} {:8} {:7} {:15} {:39} {:5} {tail}",
             row.name, row.id, joined, ipv4, ipv6, row.peers
         )
     }));
