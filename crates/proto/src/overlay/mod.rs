@@ -17,11 +17,8 @@
 //! | `connect` | how is a link asked for |
 //! | `links` | what is a link for, and when is it let go |
 //! | `known` | who was linked once and is dialled again |
-<<<<<<< HEAD
 //! | `bootstrap` | when are the bootstrap endpoints dialled |
-=======
 //! | `spread` | how does a message reach everybody |
->>>>>>> main
 //! | `crawl` | is the whole ring consistent |
 
 mod bootstrap;

@@ -63,12 +63,8 @@ pub fn run(
         seeds: scenario.seeds,
         arrival: Duration::from_millis(scenario.arrival_ms),
         policy: scenario.policy,
-<<<<<<< HEAD
         network: scenario.network.then(network),
-=======
-        network: None,
         authority: None,
->>>>>>> main
     };
     let hosts = population.settle(&mut world);
     let last_start = population.arrival * u32::try_from(hosts.len() - 1).unwrap_or(u32::MAX);
