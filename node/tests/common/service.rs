@@ -37,6 +37,8 @@ pub struct State {
     pub is_approved: bool,
     /// What every question with a token is answered with.
     pub denial: Option<Code>,
+    /// What every question is answered with, whatever it is: status and body.
+    pub nonsense: Option<(u16, Vec<u8>)>,
     /// From the grant to its renewal.
     pub renew_after: Duration,
     /// Lines of requests and their headers, as received.
@@ -70,6 +72,7 @@ impl Service {
             stale_policy: StalePolicy::Lenient,
             is_approved: true,
             denial: None,
+            nonsense: None,
             renew_after: pki::LIFE_DEFAULT / 3,
             received: Vec::new(),
             token: Token::random(),
@@ -238,6 +241,9 @@ fn answer(
 ) -> Result<(u16, Vec<u8>)> {
     let lock = || state.lock().expect("unpoisoned");
     let ok = |message: &[u8]| Ok((200, message.to_vec()));
+    if let Some(nonsense) = lock().nonsense.clone() {
+        return Ok(nonsense);
+    }
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let needs_token =
         matches!(path, "/enrol/v1/key" | "/enrol/v1/certificate" | "/enrol/v1/notices");
