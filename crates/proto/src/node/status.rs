@@ -120,7 +120,8 @@ impl Node {
 
     /// Every bounded place of the node and how full it is.
     pub fn fills(&self) -> impl Iterator<Item = Fill> + '_ {
-        let own = [self.questions.fill(), self.operations.fill(self.overlays.len())];
+        let operations = self.operations.fill(self.overlays.len());
+        let own = [self.questions.fill(), operations, self.news.fill()];
         let overlays = self.overlays.iter().flat_map(overlay::Overlay::fills);
         let dhts = self.dhts.iter().flat_map(dht::Dht::fills);
         let vpn = self.vpn.iter().flat_map(|network| network.vpn.fills());

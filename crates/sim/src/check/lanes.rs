@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn unit_sm_a_route_or_session_too_few_or_too_many_or_wrong_is_found() {
-        let wrong: [(&str, fn(&[(IpAddr, Slot)]) -> Delta); 4] = [
+        type Wrong = fn(&[(IpAddr, Slot)]) -> Delta;
+        let wrong: [(&str, Wrong); 4] = [
             ("has no route", |routes| Delta::Unroute { destination: routes[0].0 }),
             ("packets to", |routes| Delta::Route { destination: routes[0].0, slot: routes[1].1 }),
             ("go by", |routes| Delta::Route {
