@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::enrol::keeper::Report;
 use crate::failure::Failure;
 use crate::metrics::Snapshot;
+use crate::overlays::Kind;
 
 /// Clients served at a time; more wait.
 const CLIENTS_MAX: usize = 32;
@@ -40,11 +41,17 @@ pub enum Request {
     Ping {
         /// Node ID, start of a linked peer's ID, or a linked peer's virtual address.
         to: String,
+        /// In the public overlay, not the node's first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        public: bool,
     },
     /// Look up the values under a name in the hash table.
     DhtGet {
         /// The name.
         name: String,
+        /// In the public overlay, not the node's first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        public: bool,
     },
     /// Store a value under a name, in this node's own slot there.
     DhtPut {
@@ -54,9 +61,16 @@ pub enum Request {
         value: String,
         /// How long it outlives the node.
         ttl_seconds: u32,
+        /// In the public overlay, not the node's first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        public: bool,
     },
     /// Walk the ring.
-    Crawl,
+    Crawl {
+        /// In the public overlay, not the node's first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        public: bool,
+    },
     /// Take revocation notices and group secrets, and tell all members.
     Announce {
         /// Notices and heads in text form, a line each.
@@ -71,6 +85,22 @@ pub enum Request {
         #[serde(default)]
         number: Option<u64>,
     },
+}
+
+impl Request {
+    /// Whether the public overlay is meant and not the node's first.
+    pub fn is_public(&self) -> bool {
+        match self {
+            Request::Status
+            | Request::Peers
+            | Request::Announce { .. }
+            | Request::Acknowledgements { .. } => false,
+            Request::Ping { public, .. }
+            | Request::DhtGet { public, .. }
+            | Request::DhtPut { public, .. }
+            | Request::Crawl { public } => *public,
+        }
+    }
 }
 
 /// The answer to a request.
@@ -98,30 +128,21 @@ impl Reply {
 pub struct Status {
     /// Version of the daemon.
     pub version: String,
-    /// This node.
-    pub node_id: NodeId,
-    /// The group.
-    pub group: String,
+    /// The node in its first overlay, the one that it is known by.
+    #[serde(flatten)]
+    pub first: Overlay,
+    /// The node in each of its overlays.
+    pub overlays: Vec<Overlay>,
+    /// The group; none of a public node, as all that a certificate says.
+    pub group: Option<String>,
     /// Who answers for the node.
-    pub user: String,
+    pub user: Option<String>,
     /// When the certificate ends, in seconds since 1970.
-    pub certificate_not_after: u64,
+    pub certificate_not_after: Option<u64>,
     /// Number of the newest revocation notice.
-    pub notices: u64,
-    /// Whether it has a place in the ring.
-    pub joined: bool,
-    /// Next node counter-clockwise.
-    pub left: Option<NodeId>,
-    /// Next node clockwise.
-    pub right: Option<NodeId>,
-    /// Estimated number of nodes.
-    pub nodes_estimate: f64,
-    /// Sessions.
-    pub peers: usize,
+    pub notices: Option<u64>,
     /// UDP address of the node.
     pub listen: SocketAddr,
-    /// Where it may be dialled.
-    pub endpoints: Vec<SocketAddr>,
     /// Virtual device, if there is one.
     pub device: Option<String>,
     /// Virtual IPv4 address.
@@ -132,6 +153,27 @@ pub struct Status {
     pub service: Option<ServiceStatus>,
     /// Time since the start.
     pub uptime_seconds: f64,
+}
+
+/// The node in one overlay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// Which.
+    pub overlay: Kind,
+    /// The node's ID there.
+    pub node_id: NodeId,
+    /// Whether it has a place in the ring.
+    pub joined: bool,
+    /// Next node counter-clockwise.
+    pub left: Option<NodeId>,
+    /// Next node clockwise.
+    pub right: Option<NodeId>,
+    /// Estimated number of nodes.
+    pub nodes_estimate: f64,
+    /// Sessions.
+    pub peers: usize,
+    /// Where it may be dialled.
+    pub endpoints: Vec<SocketAddr>,
 }
 
 /// How it stands with the group service.
@@ -161,6 +203,8 @@ impl From<&Report> for ServiceStatus {
 /// One entry of the answer to [`Request::Peers`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
+    /// The overlay in which it is a peer.
+    pub overlay: Kind,
     /// The peer.
     pub node_id: NodeId,
     /// Who answers for it.
@@ -371,7 +415,7 @@ mod tests {
     fn requests_have_a_stable_form() {
         let text = r#"{"command":"ping","to":"10.42.0.7"}"#;
         let request: Request = serde_json::from_str(text).unwrap();
-        assert_eq!(request, Request::Ping { to: "10.42.0.7".into() });
+        assert_eq!(request, Request::Ping { to: "10.42.0.7".into(), public: false });
         assert_eq!(serde_json::to_string(&request).unwrap(), text);
         assert!(serde_json::from_str::<Request>(r#"{"command":"ping","of":"x"}"#).is_err());
     }

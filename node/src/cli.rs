@@ -23,7 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon: join the group and carry its virtual network (foreground)
     Up(Start),
-    /// Run the daemon without virtual network, TUN device or privileges: a node that others join by
+    /// Run the daemon without virtual network, TUN device or privileges: a node that others join by. With a blob
+    /// it is a member of the group, without one a node of the public overlay
     Bootstrap(Start),
     /// Show this node: identity, addresses, whether it has joined
     Status(Ask),
@@ -35,7 +36,7 @@ pub enum Command {
     #[command(subcommand)]
     Dht(Dht),
     /// Walk the whole ring and check first and second neighbours of every node
-    Crawl(Ask),
+    Crawl(AskIn),
     /// Join a group by a code that is confirmed in the browser, here or on another machine
     Join(Join),
     /// Tell all members of a revocation, or count who has heard
@@ -132,13 +133,23 @@ pub struct Ask {
     pub state_dir: Option<PathBuf>,
 }
 
+/// How to talk to a running daemon, and about which of its overlays.
+#[derive(Debug, Args)]
+pub struct AskIn {
+    /// In the public overlay, of a node that is in its group's as well
+    #[arg(long)]
+    pub public: bool,
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
 /// `warren ping`.
 #[derive(Debug, Args)]
 pub struct Ping {
     /// Whom: node ID, the start of a linked peer's ID, or a linked peer's virtual address
     pub member: String,
     #[command(flatten)]
-    pub ask: Ask,
+    pub within: AskIn,
 }
 
 /// `warren dht`.
@@ -149,7 +160,7 @@ pub enum Dht {
         /// Name of the values
         name: String,
         #[command(flatten)]
-        ask: Ask,
+        within: AskIn,
     },
     /// Store a value under a name, signed by this node
     Put {
@@ -161,7 +172,7 @@ pub enum Dht {
         #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
         ttl: u32,
         #[command(flatten)]
-        ask: Ask,
+        within: AskIn,
     },
 }
 

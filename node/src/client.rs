@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::{
-    Acknowledgements, Announced, Crawl, Peer, Pong, Reply, Request, ServiceStatus, Status, Stored,
-    Values,
+    Acknowledgements, Announced, Crawl, Overlay, Peer, Pong, Reply, Request, ServiceStatus, Status,
+    Stored, Values,
 };
 use crate::cli::Ask;
 use crate::config::{STATE_DIR_DEFAULT, socket_path};
@@ -78,7 +78,7 @@ fn render(request: &Request, value: Value) -> Result<String, Failure> {
             let Stored { replicas } = read(value)?;
             format!("stored by {replicas} nodes\n")
         }
-        Request::Crawl => render_crawl(&read(value)?),
+        Request::Crawl { .. } => render_crawl(&read(value)?),
         Request::Announce { .. } => {
             let Announced { number, generation } = read(value)?;
             format!("announced: newest notice {number}, group secret {generation}\n")
@@ -97,28 +97,37 @@ fn unreadable(error: serde_json::Error) -> Failure {
 
 fn render_status(status: &Status) -> String {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".into());
-    let endpoints: Vec<String> = status.endpoints.iter().map(ToString::to_string).collect();
-    let rows = [
-        ("node", status.node_id.to_string()),
-        ("group", status.group.clone()),
-        ("user", status.user.clone()),
-        ("certificate until", pki::UnixTime(status.certificate_not_after).to_string()),
+    let until = status.certificate_not_after.map(|end| pki::UnixTime(end).to_string());
+    let mut rows = vec![
+        ("group", or_none(status.group.clone())),
+        ("user", or_none(status.user.clone())),
+        ("certificate until", or_none(until)),
+        ("notices", or_none(status.notices.map(|number| number.to_string()))),
         ("group service", or_none(status.service.as_ref().map(render_service))),
-        ("joined", if status.joined { "yes" } else { "no" }.into()),
-        ("peers", status.peers.to_string()),
-        ("nodes (estimate)", format!("{:.0}", status.nodes_estimate)),
-        ("left neighbour", or_none(status.left.map(|id| id.to_string()))),
-        ("right neighbour", or_none(status.right.map(|id| id.to_string()))),
         ("device", or_none(status.device.clone())),
         ("virtual ipv4", or_none(status.ipv4.map(|ip| ip.to_string()))),
         ("virtual ipv6", or_none(status.ipv6.map(|ip| ip.to_string()))),
         ("listen", status.listen.to_string()),
-        ("endpoints", endpoints.join(" ")),
-        ("notices", status.notices.to_string()),
         ("uptime", format!("{:.0} s", status.uptime_seconds)),
         ("version", status.version.clone()),
     ];
+    status.overlays.iter().for_each(|overlay| rows.extend(overlay_rows(overlay)));
     rows.iter().map(|(name, value)| format!("{name:<18} {value}\n")).collect()
+}
+
+fn overlay_rows(overlay: &Overlay) -> [(&'static str, String); 8] {
+    let or_none = |id: Option<pki::NodeId>| id.map_or_else(|| "none".into(), |id| id.to_string());
+    let endpoints: Vec<String> = overlay.endpoints.iter().map(ToString::to_string).collect();
+    [
+        ("overlay", overlay.overlay.name().into()),
+        ("  node", overlay.node_id.to_string()),
+        ("  joined", if overlay.joined { "yes" } else { "no" }.into()),
+        ("  peers", overlay.peers.to_string()),
+        ("  nodes (estimate)", format!("{:.0}", overlay.nodes_estimate)),
+        ("  left neighbour", or_none(overlay.left)),
+        ("  right neighbour", or_none(overlay.right)),
+        ("  endpoints", endpoints.join(" ")),
+    ]
 }
 
 fn render_service(service: &ServiceStatus) -> String {
@@ -134,8 +143,8 @@ fn render_service(service: &ServiceStatus) -> String {
 
 fn render_peers(peers: &[Peer]) -> String {
     let mut text = format!(
-        "{:<40}  {:<12}  {:<8}  {:>9}  {:<22}  {}\n",
-        "NODE", "USER", "PATH", "RTT", "ENDPOINT", "WHY"
+        "{:<40}  {:<7}  {:<12}  {:<8}  {:>9}  {:<22}  {}\n",
+        "NODE", "OVERLAY", "USER", "PATH", "RTT", "ENDPOINT", "WHY"
     );
     for peer in peers {
         let rtt = peer.rtt_ms.map_or("-".into(), |ms| format!("{ms:.2} ms"));
@@ -144,7 +153,10 @@ fn render_peers(peers: &[Peer]) -> String {
         let why = if peer.purposes.is_empty() { "-".into() } else { peer.purposes.join(",") };
         let Peer { node_id, path, .. } = peer;
         let node_id = node_id.to_string();
-        text += &format!("{node_id:<40}  {user:<12}  {path:<8}  {rtt:>9}  {endpoint:<22}  {why}\n");
+        let overlay = peer.overlay.name();
+        text += &format!(
+            "{node_id:<40}  {overlay:<7}  {user:<12}  {path:<8}  {rtt:>9}  {endpoint:<22}  {why}\n"
+        );
     }
     text
 }

@@ -9,6 +9,8 @@
 //! device: warren0
 //! metrics: 127.0.0.1:9415       # or "off"
 //! ephemeral: false
+//! # public:                     # take part in the public overlay besides
+//! #   bootstrap: [boot.example.net:7415]
 //! ```
 //!
 //! Unknown keys are errors. Flags of the command line win over the file.
@@ -64,10 +66,29 @@ pub struct Config {
     pub stale_policy: Option<StalePolicy>,
     /// Further nodes to join by, beside those in the blob.
     pub bootstrap: Vec<HostPort>,
+    /// The public overlay, if the node takes part in it; without a blob it is the only one.
+    pub public: Option<PublicOverlay>,
     /// What is logged, e.g. `info` or `warren=debug,warn`.
     pub log: String,
     /// Form of the log.
     pub log_format: LogFormat,
+}
+
+/// The public overlay.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PublicOverlay {
+    /// Nodes to join by; a node without any waits for others.
+    pub bootstrap: Vec<HostPort>,
+}
+
+/// Whether the node has a virtual network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A member with a TUN device.
+    Member,
+    /// No device, no privileges: with a blob a member of the group's overlay only, else a node of the public one.
+    Bootstrap,
 }
 
 impl Default for Config {
@@ -86,6 +107,7 @@ impl Default for Config {
             notices: None,
             stale_policy: None,
             bootstrap: Vec::new(),
+            public: None,
             log: "info".into(),
             log_format: LogFormat::Text,
         }
@@ -94,14 +116,18 @@ impl Default for Config {
 
 impl Config {
     /// Reads file, blob and flags.
-    pub fn load(start: &Start) -> Result<Self, Failure> {
+    pub fn load(start: &Start, role: Role) -> Result<Self, Failure> {
         let mut config = match &start.config {
             Some(path) => Self::read(path)?,
             None => Self::default(),
         };
         config.apply(&start.overrides);
         config.take_blob(Source::named(start)?)?;
-        config.check()?;
+        if role == Role::Bootstrap && config.blob.is_none() && config.invitation.is_none() {
+            config.become_public()?;
+        } else {
+            config.check()?;
+        }
         Ok(config)
     }
 
@@ -112,7 +138,7 @@ impl Config {
 
     /// The blob, complete. Before the service has answered there may be only an invitation.
     pub fn blob(&self) -> Result<&Blob, Failure> {
-        self.blob.as_ref().ok_or_else(no_blob)
+        self.blob.as_ref().ok_or_else(Self::no_blob)
     }
 
     /// The name of the group.
@@ -120,7 +146,7 @@ impl Config {
         match (&self.blob, &self.invitation) {
             (Some(blob), _) => Ok(&blob.network.group),
             (None, Some(invitation)) => Ok(&invitation.group),
-            (None, None) => Err(no_blob()),
+            (None, None) => Err(Self::no_blob()),
         }
     }
 
@@ -134,6 +160,24 @@ impl Config {
     pub fn complete(&mut self, blob: Blob) -> Result<(), Failure> {
         self.blob = Some(blob);
         self.check()
+    }
+
+    /// What the user reads who gave no blob where one is needed.
+    pub fn no_blob() -> Failure {
+        Failure::usage(
+            "no blob: give the group's file with --blob FILE, or a configuration that names it with \
+             --config FILE, or get one with warren join URL GROUP",
+        )
+    }
+
+    /// Without a blob there is only the public overlay, and nothing to set that belongs to a group.
+    fn become_public(&mut self) -> Result<(), Failure> {
+        if self.notices.is_some() || self.address.is_some() || self.ephemeral {
+            return Err(Self::no_blob());
+        }
+        let nodes = std::mem::take(&mut self.bootstrap);
+        self.public.get_or_insert_default().bootstrap.extend(nodes);
+        Ok(())
     }
 
     fn read(path: &Path) -> Result<Self, Failure> {
@@ -200,13 +244,6 @@ impl Config {
             _ => Ok(()),
         }
     }
-}
-
-fn no_blob() -> Failure {
-    Failure::usage(
-        "no blob: give the group's file with --blob FILE, or a configuration that names it with \
-         --config FILE, or get one with warren join URL GROUP",
-    )
 }
 
 /// The socket that a daemon with these settings listens on.
@@ -282,7 +319,7 @@ mod tests {
         std::fs::write(folder.path().join("blob.yaml"), blob()).unwrap();
         let path = folder.path().join("config.yaml");
         std::fs::write(&path, yaml).unwrap();
-        Config::load(&Start { config: Some(path), overrides, ..Start::default() })
+        Config::load(&Start { config: Some(path), overrides, ..Start::default() }, Role::Member)
     }
 
     #[test]
@@ -317,6 +354,19 @@ mod tests {
     #[test]
     fn a_missing_blob_says_how_to_give_one() {
         let failure = load("device: vpn1", Overrides::default()).unwrap_err();
+        assert!(failure.to_string().contains("--blob"), "{failure}");
+    }
+
+    #[test]
+    fn without_a_blob_a_bootstrap_node_is_public_unless_something_is_set_for_a_group() {
+        let boot = |address| {
+            let bootstrap = vec!["boot.example.net:7415".parse().unwrap()];
+            let overrides = Overrides { bootstrap, address, ..Overrides::default() };
+            Config::load(&Start { overrides, ..Start::default() }, Role::Bootstrap)
+        };
+        let config = boot(None).unwrap();
+        assert_eq!(config.public.unwrap().bootstrap.len(), 1);
+        let failure = boot(Some(Ipv4Addr::new(10, 42, 0, 7))).unwrap_err();
         assert!(failure.to_string().contains("--blob"), "{failure}");
     }
 

@@ -13,7 +13,74 @@ use crate::advice;
 use crate::ca::read_certificate;
 use crate::config::{Config, read_text};
 use crate::failure::Failure;
+use crate::overlays::Kind;
 use crate::state::StateDir;
+
+/// Who the node is in each of the overlays that it takes part in.
+#[derive(Clone, Debug)]
+pub struct Identities {
+    /// In its group.
+    pub group: Option<Identity>,
+    /// In the public overlay.
+    pub public: Option<PublicIdentity>,
+}
+
+impl Identities {
+    /// Puts the identities together that the configuration asks for.
+    pub fn establish(
+        config: &Config,
+        certificate: Option<&Path>,
+        state: &StateDir,
+        now: UnixTime,
+    ) -> Result<Self, Failure> {
+        let group = match (&config.blob, certificate) {
+            (Some(_), _) => Some(Identity::establish(config, certificate, state, now)?),
+            (None, Some(_)) => return Err(Config::no_blob()),
+            (None, None) if state.certificate()?.is_some() => {
+                return Err(Failure::identity(
+                    "the state directory is that of a member: give the group's file with --blob \
+                     FILE, or run the public node with a --state-dir of its own",
+                ));
+            }
+            (None, None) => None,
+        };
+        let public =
+            config.public.as_ref().map(|_| PublicIdentity::establish(state)).transpose()?;
+        Ok(Self { group, public })
+    }
+}
+
+/// A node's identity in the public overlay: a key that is not that of its group, made at the first start.
+#[derive(Clone, Debug)]
+pub struct PublicIdentity {
+    key: PrivateKey,
+}
+
+impl PublicIdentity {
+    fn establish(state: &StateDir) -> Result<Self, Failure> {
+        let key = match state.key_of(Kind::Public)? {
+            Some(kept) => kept,
+            None => {
+                let made = PrivateKey::generate();
+                state.set_key_of(Kind::Public, &made)?;
+                made
+            }
+        };
+        if state.key()?.is_some_and(|group| group.spki() == key.spki()) {
+            return Err(Failure::identity(
+                "the key for the public overlay is the group's, which would show who the member \
+                 is: remove public-overlay-key.pem from the state directory; the next start makes \
+                 another",
+            ));
+        }
+        Ok(Self { key })
+    }
+
+    /// The handshake side of the identity.
+    pub fn suite(&self) -> Result<TlsSuite, Failure> {
+        TlsSuite::public(self.key.clone(), fast_cipher()).map_err(Failure::identity)
+    }
+}
 
 /// A node's identity in its group.
 #[derive(Clone, Debug)]

@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 
 use pki::NodeId;
 
+use crate::overlays::Kind;
 use crate::state::{KNOWN_PEERS_MAX, KnownPeer, StateDir};
 
 /// Shortest time between two writes: what a crash can lose.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Peers linked now or before, the last linked first.
+/// Peers of one overlay, linked now or before, the last linked first.
 #[derive(Debug)]
 pub struct Known {
     peers: Vec<KnownPeer>,
+    of: Kind,
     state: Arc<StateDir>,
     saved_at: Option<Instant>,
     is_dirty: bool,
@@ -25,8 +27,8 @@ pub struct Known {
 
 impl Known {
     /// Those of the last run.
-    pub fn load(state: Arc<StateDir>) -> Self {
-        Self { peers: state.known_peers(), state, saved_at: None, is_dirty: false }
+    pub fn load(state: Arc<StateDir>, of: Kind) -> Self {
+        Self { peers: state.known_peers(of), of, state, saved_at: None, is_dirty: false }
     }
 
     /// The peers, the last linked first.
@@ -52,21 +54,21 @@ impl Known {
         if self.is_dirty && is_due {
             self.is_dirty = false;
             self.saved_at = Some(Instant::now());
-            let (state, peers) = (Arc::clone(&self.state), self.peers.clone());
-            tokio::task::spawn_blocking(move || save(&state, &peers));
+            let (state, of, peers) = (Arc::clone(&self.state), self.of, self.peers.clone());
+            tokio::task::spawn_blocking(move || save(&state, of, &peers));
         }
     }
 
     /// Writes what is new now.
     pub fn save_now(&mut self) {
         if std::mem::take(&mut self.is_dirty) {
-            save(&self.state, &self.peers);
+            save(&self.state, self.of, &self.peers);
         }
     }
 }
 
-fn save(state: &StateDir, peers: &[KnownPeer]) {
-    if let Err(error) = state.set_known_peers(peers) {
+fn save(state: &StateDir, of: Kind, peers: &[KnownPeer]) {
+    if let Err(error) = state.set_known_peers(of, peers) {
         tracing::warn!(%error, "known peers not saved");
     }
 }
@@ -82,13 +84,15 @@ mod tests {
         let endpoint = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let id = |n| NodeId::from_bytes([n; 20]);
         {
-            let mut known = Known::load(Arc::new(StateDir::open(&path).unwrap()));
+            let mut known = Known::load(Arc::new(StateDir::open(&path).unwrap()), Kind::Private);
             known.linked(id(1), endpoint(1));
             known.linked(id(2), endpoint(2));
             known.linked(id(1), endpoint(3));
             known.save_now();
         }
-        let known = Known::load(Arc::new(StateDir::open(&path).unwrap()));
+        let state = Arc::new(StateDir::open(&path).unwrap());
+        assert!(Known::load(Arc::clone(&state), Kind::Public).peers().is_empty());
+        let known = Known::load(state, Kind::Private);
         let peers: Vec<_> = known.peers().iter().map(|peer| (peer.id, peer.endpoint)).collect();
         assert_eq!(peers, [(id(1), endpoint(3)), (id(2), endpoint(2))]);
     }

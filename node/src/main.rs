@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`cli`] | which commands are there |
 //! | [`config`], [`handed`], [`state`], [`known`] | what was set or handed over, and what is remembered |
+//! | [`overlays`] | which overlays does this node take part in |
 //! | [`identity`] | who is this node, and whom does it believe |
 //! | [`up`] | how does a daemon start |
 //! | [`driver`] | what does the node do next |
@@ -34,6 +35,7 @@ mod lane;
 mod log;
 mod metrics;
 mod notify;
+mod overlays;
 mod request;
 mod state;
 mod up;
@@ -44,10 +46,9 @@ use clap::Parser;
 
 use api::Request;
 use cli::{Cli, Command, Dht, Notices};
-use config::read_text;
+use config::{Role, read_text};
 use failure::Failure;
 use pki::Blob;
-use up::Role;
 
 fn main() -> ExitCode {
     match run(&Cli::parse().command) {
@@ -62,13 +63,21 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Bootstrap(start) => up::run(start, Role::Bootstrap),
         Command::Status(ask) => client::run(&Request::Status, ask),
         Command::Peers(ask) => client::run(&Request::Peers, ask),
-        Command::Ping(ping) => client::run(&Request::Ping { to: ping.member.clone() }, &ping.ask),
-        Command::Dht(Dht::Get { name, ask }) => {
-            client::run(&Request::DhtGet { name: name.clone() }, ask)
+        Command::Ping(ping) => {
+            let (to, public) = (ping.member.clone(), ping.within.public);
+            client::run(&Request::Ping { to, public }, &ping.within.ask)
         }
-        Command::Dht(Dht::Put { name, value, ttl, ask }) => {
+        Command::Dht(Dht::Get { name, within }) => {
+            let (name, public) = (name.clone(), within.public);
+            client::run(&Request::DhtGet { name, public }, &within.ask)
+        }
+        Command::Dht(Dht::Put { name, value, ttl, within }) => {
             let (name, value) = (name.clone(), value.clone());
-            client::run(&Request::DhtPut { name, value, ttl_seconds: *ttl }, ask)
+            let (ttl_seconds, public) = (*ttl, within.public);
+            client::run(&Request::DhtPut { name, value, ttl_seconds, public }, &within.ask)
+        }
+        Command::Crawl(within) => {
+            client::run(&Request::Crawl { public: within.public }, &within.ask)
         }
         Command::Notices(Notices::Announce { file, blob, ask }) => {
             let secrets = match blob {
@@ -83,7 +92,6 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Notices(Notices::Status { number, ask }) => {
             client::run(&Request::Acknowledgements { number: *number }, ask)
         }
-        Command::Crawl(ask) => client::run(&Request::Crawl, ask),
         Command::Join(join) => enrol::join::run(join),
         Command::Request(make) => request::run(make),
         Command::Ca(command) => ca::run(command),

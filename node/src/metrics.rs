@@ -7,8 +7,12 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use prometheus::{Encoder, Gauge, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+};
 use proto::lane::Drops;
+use proto::link;
+use proto::news;
 use proto::node::Counters;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -18,21 +22,14 @@ use warp::{Filter, Reply};
 use crate::api::Question;
 use crate::failure::Failure;
 use crate::lane::Traffic;
+use crate::overlays::Kind;
 
 /// A driver that needs longer to answer is not healthy.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Everything that is counted, at one moment.
+/// How the node stands with its group, at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Snapshot {
-    /// Whether the node has a place in the ring.
-    pub joined: bool,
-    /// Whether it is fully at work.
-    pub ready: bool,
-    /// Sessions by direct paths, and by others.
-    pub peers: (usize, usize),
-    /// Estimated number of nodes.
-    pub nodes_estimate: f64,
+pub struct MembershipSnapshot {
     /// When the certificate ends, in seconds since 1970.
     pub certificate_not_after: u64,
     /// Number of the newest revocation notice.
@@ -41,14 +38,44 @@ pub struct Snapshot {
     pub notices_fresh_until: u64,
     /// Whether that time is over.
     pub notices_stale: bool,
-    /// What the core counted.
-    pub counters: Counters,
+    /// What the core counted about news of the group's authority.
+    pub news: news::Counters,
+}
+
+/// Everything that is counted, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Whether it is fully at work.
+    pub ready: bool,
+    /// What is known of each overlay.
+    pub overlays: Vec<OverlaySnapshot>,
+    /// How it stands with the group; none without a group.
+    pub membership: Option<MembershipSnapshot>,
+    /// What the core counted about datagrams and sessions.
+    pub links: link::Counters,
     /// Packets that went no further.
     pub drops: Drops,
     /// What the lane moved.
     pub traffic: Traffic,
     /// Control datagrams that the kernel did not take.
     pub control_send_drops: u64,
+}
+
+/// One overlay at that moment.
+#[derive(Clone, Copy, Debug)]
+pub struct OverlaySnapshot {
+    /// Which.
+    pub overlay: Kind,
+    /// Whether the node has a place in the ring.
+    pub joined: bool,
+    /// Sessions by direct paths, and by others.
+    pub peers: (usize, usize),
+    /// Estimated number of nodes.
+    pub nodes_estimate: f64,
+    /// Records of the hash table that this node keeps.
+    pub records: usize,
+    /// What the core counted.
+    pub counters: Counters,
 }
 
 /// Binds the port.
@@ -122,54 +149,27 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
         counter.inc_by(value);
         registry.register(Box::new(counter))
     };
-    let Snapshot { counters, traffic, .. } = snapshot;
-    gauge("warren_joined", "1 if the node has its place in the ring", f64::from(snapshot.joined))?;
-    gauge("warren_nodes_estimate", "estimated number of nodes", snapshot.nodes_estimate)?;
-    gauge("warren_peers_direct", "sessions by direct paths", snapshot.peers.0 as f64)?;
-    gauge("warren_peers_overlay", "sessions through the overlay", snapshot.peers.1 as f64)?;
-    gauge(
-        "warren_certificate_not_after_seconds",
-        "end of the certificate, seconds since 1970",
-        snapshot.certificate_not_after as f64,
-    )?;
-    gauge("warren_notices", "number of the newest revocation notice", snapshot.notices as f64)?;
-    gauge(
-        "warren_notices_fresh_until_seconds",
-        "when the next list of revocations is due, seconds since 1970; 0 if none was ever signed",
-        snapshot.notices_fresh_until as f64,
-    )?;
-    gauge(
-        "warren_notices_stale",
-        "1 if the list of revocations is out of date",
-        f64::from(snapshot.notices_stale),
-    )?;
+    let Snapshot { links, traffic, .. } = snapshot;
+    encode_overlays(&registry, &snapshot.overlays)?;
+    if let Some(membership) = &snapshot.membership {
+        encode_membership(gauge, membership)?;
+    }
+    let news = snapshot.membership.map(|membership| membership.news).unwrap_or_default();
     for (name, help, value) in [
-        ("sessions_up", "sessions that came up", counters.links.sessions_up),
-        ("sessions_dead", "sessions whose peer fell silent", counters.links.sessions_dead),
-        ("probes_answered", "probes answered", counters.links.probes_answered),
-        ("strangers_ignored", "datagrams of strangers met with silence", counters.links.silence),
-        ("half_open_limit", "handshakes refused for load", counters.links.half_open_limit),
-        ("control_forged", "control frames that did not open", counters.links.forged),
-        ("control_replayed", "control frames seen before", counters.links.replayed),
-        ("datagrams_malformed", "datagrams that are nothing we know", counters.links.malformed),
-        ("routed_originated", "routed messages of this node", counters.overlay.originated),
-        ("routed_forwarded", "routed messages passed on", counters.overlay.forwarded),
-        ("routed_delivered", "routed messages for this node", counters.overlay.delivered),
-        (
-            "routed_no_route",
-            "routed messages without a next hop",
-            counters.overlay.dropped_no_route,
-        ),
-        ("dht_malformed", "hash table messages that do not parse", counters.dht.malformed),
-        ("dht_forged", "hash table records with a wrong signature", counters.dht.forged),
-        ("dht_overflows", "hash table entries refused for room", counters.dht.overflows),
-        ("dht_copies", "hash table records copied on churn", counters.dht.copies),
-        ("news_taken", "notices, heads and group secrets that were new", counters.news.taken),
-        ("news_refused", "of these, not signed by the authority", counters.news.refused),
-        ("news_asks_answered", "asks of peers for news answered", counters.news.served),
-        ("news_asks_limited", "asks of peers for news not answered", counters.news.overserved),
-        ("broadcasts_passed_on", "broadcasts passed on", counters.news.spread),
-        ("broadcasts_repeated", "broadcasts that came too often", counters.news.repeated),
+        ("sessions_up", "sessions that came up", links.sessions_up),
+        ("sessions_dead", "sessions whose peer fell silent", links.sessions_dead),
+        ("probes_answered", "probes answered", links.probes_answered),
+        ("strangers_ignored", "datagrams of strangers met with silence", links.silence),
+        ("half_open_limit", "handshakes refused for load", links.half_open_limit),
+        ("control_forged", "control frames that did not open", links.forged),
+        ("control_replayed", "control frames seen before", links.replayed),
+        ("datagrams_malformed", "datagrams that are nothing we know", links.malformed),
+        ("news_taken", "notices, heads and group secrets that were new", news.taken),
+        ("news_refused", "of these, not signed by the authority", news.refused),
+        ("news_asks_answered", "asks of peers for news answered", news.served),
+        ("news_asks_limited", "asks of peers for news not answered", news.overserved),
+        ("broadcasts_passed_on", "broadcasts passed on", news.spread),
+        ("broadcasts_repeated", "broadcasts that came too often", news.repeated),
         ("datagrams_sent", "data datagrams sent", traffic.sent.0),
         ("datagrams_sent_bytes", "bytes of data datagrams sent", traffic.sent.1),
         ("datagrams_send_drops", "data datagrams not taken by the kernel", traffic.send_drops),
@@ -193,7 +193,7 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     let datagrams = by_cause("warren_control_sent_total", "control datagrams sent, by cause")?;
     let help = "bytes of control datagrams sent, by cause";
     let bytes = by_cause("warren_control_sent_bytes_total", help)?;
-    for (cause, volume) in counters.links.sent.iter() {
+    for (cause, volume) in links.sent.iter() {
         datagrams.with_label_values(&[cause.name()]).inc_by(volume.datagrams);
         bytes.with_label_values(&[cause.name()]).inc_by(volume.bytes);
     }
@@ -204,6 +204,70 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
 }
 
+fn encode_membership(
+    gauge: impl Fn(&str, &str, f64) -> prometheus::Result<()>,
+    membership: &MembershipSnapshot,
+) -> prometheus::Result<()> {
+    gauge(
+        "warren_certificate_not_after_seconds",
+        "end of the certificate, seconds since 1970",
+        membership.certificate_not_after as f64,
+    )?;
+    gauge("warren_notices", "number of the newest revocation notice", membership.notices as f64)?;
+    gauge(
+        "warren_notices_fresh_until_seconds",
+        "when the next list of revocations is due, seconds since 1970; 0 if none was ever signed",
+        membership.notices_fresh_until as f64,
+    )?;
+    gauge(
+        "warren_notices_stale",
+        "1 if the list of revocations is out of date",
+        f64::from(membership.notices_stale),
+    )
+}
+
+/// Writes what is told of each overlay, with its name as the label.
+fn encode_overlays(registry: &Registry, overlays: &[OverlaySnapshot]) -> prometheus::Result<()> {
+    let rows = |one: &OverlaySnapshot| {
+        let Counters { overlay, dht, .. } = one.counters;
+        let gauges = [
+            ("joined", "1 if the node has its place in the ring", f64::from(one.joined)),
+            ("nodes_estimate", "estimated number of nodes", one.nodes_estimate),
+            ("peers_direct", "sessions by direct paths", one.peers.0 as f64),
+            ("peers_overlay", "sessions through the overlay", one.peers.1 as f64),
+            ("dht_records", "hash table records kept for others", one.records as f64),
+        ];
+        let counters = [
+            ("routed_originated", "routed messages of this node", overlay.originated),
+            ("routed_forwarded", "routed messages passed on", overlay.forwarded),
+            ("routed_delivered", "routed messages for this node", overlay.delivered),
+            ("routed_no_route", "routed messages without a next hop", overlay.dropped_no_route),
+            ("dht_malformed", "hash table messages that do not parse", dht.malformed),
+            ("dht_forged", "hash table records with a wrong signature", dht.forged),
+            ("dht_overflows", "hash table entries refused for room", dht.overflows),
+            ("dht_copies", "hash table records copied on churn", dht.copies),
+        ];
+        (gauges, counters)
+    };
+    let Some((gauges, counters)) = overlays.first().map(rows) else { return Ok(()) };
+    for (n, (name, help, _)) in gauges.into_iter().enumerate() {
+        let gauge = GaugeVec::new(Opts::new(format!("warren_{name}"), help), &["overlay"])?;
+        for one in overlays {
+            gauge.with_label_values(&[one.overlay.name()]).set(rows(one).0[n].2);
+        }
+        registry.register(Box::new(gauge))?;
+    }
+    for (n, (name, help, _)) in counters.into_iter().enumerate() {
+        let options = Opts::new(format!("warren_{name}_total"), help);
+        let counter = IntCounterVec::new(options, &["overlay"])?;
+        for one in overlays {
+            counter.with_label_values(&[one.overlay.name()]).inc_by(rows(one).1[n].2);
+        }
+        registry.register(Box::new(counter))?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,12 +275,23 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_written_with_names_units_and_reasons() {
-        let mut snapshot = Snapshot { joined: true, ..Snapshot::default() };
+        let one = |overlay, joined| OverlaySnapshot {
+            overlay,
+            joined,
+            peers: (3, 1),
+            nodes_estimate: 5.0,
+            records: 2,
+            counters: Counters::default(),
+        };
+        let overlays = vec![one(Kind::Private, true), one(Kind::Public, false)];
+        let mut snapshot = Snapshot { overlays, ..Snapshot::default() };
         snapshot.traffic.sent = (7, 900);
         snapshot.drops.count(Reason::Replay);
         let text = encode(&snapshot).unwrap();
         for line in [
-            "warren_joined 1",
+            "warren_joined{overlay=\"private\"} 1",
+            "warren_joined{overlay=\"public\"} 0",
+            "warren_dht_records{overlay=\"public\"} 2",
             "warren_datagrams_sent_total 7",
             "warren_datagrams_sent_bytes_total 900",
             "warren_packet_drops_total{reason=\"replay\"} 1",
@@ -240,7 +315,7 @@ mod tests {
         tokio::spawn(serve(listener, driver));
         assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503"));
-        assert!(get(address, "/metrics").await.contains("warren_joined 0"));
+        assert!(get(address, "/metrics").await.contains("warren_sessions_up_total 0"));
         assert!(get(address, "/other").await.starts_with("HTTP/1.1 404"));
     }
 

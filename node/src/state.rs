@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::overlays::Kind;
 
 /// Longest file that is read back: the notices of a large group, with room.
 const FILE_LEN_MAX: u64 = 16 << 20;
@@ -27,9 +28,11 @@ pub const KNOWN_PEERS_MAX: usize = 64;
 
 const LOCK: &str = "lock";
 const KEY: &str = "key.pem";
+const PUBLIC_KEY: &str = "public-overlay-key.pem";
 const CERTIFICATE: &str = "certificate.pem";
 const LEASE: &str = "lease.json";
 const PEERS: &str = "peers.json";
+const PUBLIC_PEERS: &str = "public-overlay-peers.json";
 const NOTICES: &str = "notices.txt";
 const SECRETS: &str = "secrets.yaml";
 const GRANT: &str = "grant.json";
@@ -92,15 +95,26 @@ impl StateDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// The node's key, if it has been made.
+    /// The node's key in its group, if it has been made.
     pub fn key(&self) -> Result<Option<PrivateKey>, Failure> {
-        let Some(text) = self.read(KEY)? else { return Ok(None) };
-        PrivateKey::from_pkcs8_pem(&text).map(Some).map_err(|error| self.unusable(KEY, error))
+        self.key_of(Kind::Private)
     }
 
-    /// Keeps the node's key.
+    /// Keeps the node's key in its group.
     pub fn set_key(&self, key: &PrivateKey) -> Result<(), Failure> {
-        self.write(KEY, key.to_pkcs8_pem().as_bytes())
+        self.set_key_of(Kind::Private, key)
+    }
+
+    /// The node's key in an overlay, if it has been made.
+    pub fn key_of(&self, of: Kind) -> Result<Option<PrivateKey>, Failure> {
+        let name = key_name(of);
+        let Some(text) = self.read(name)? else { return Ok(None) };
+        PrivateKey::from_pkcs8_pem(&text).map(Some).map_err(|error| self.unusable(name, error))
+    }
+
+    /// Keeps the node's key in an overlay.
+    pub fn set_key_of(&self, of: Kind, key: &PrivateKey) -> Result<(), Failure> {
+        self.write(key_name(of), key.to_pkcs8_pem().as_bytes())
     }
 
     /// The node's certificate, if it has one.
@@ -134,15 +148,15 @@ impl StateDir {
     }
 
     /// Nodes that were linked before; a file that cannot be read counts as none.
-    pub fn known_peers(&self) -> Vec<KnownPeer> {
-        let mut peers: Vec<KnownPeer> = self.read_json(PEERS).unwrap_or_default();
+    pub fn known_peers(&self, of: Kind) -> Vec<KnownPeer> {
+        let mut peers: Vec<KnownPeer> = self.read_json(peers_name(of)).unwrap_or_default();
         peers.truncate(KNOWN_PEERS_MAX);
         peers
     }
 
     /// Keeps the nodes that are linked now.
-    pub fn set_known_peers(&self, peers: &[KnownPeer]) -> Result<(), Failure> {
-        self.write_json(PEERS, &peers[..peers.len().min(KNOWN_PEERS_MAX)])
+    pub fn set_known_peers(&self, of: Kind, peers: &[KnownPeer]) -> Result<(), Failure> {
+        self.write_json(peers_name(of), &peers[..peers.len().min(KNOWN_PEERS_MAX)])
     }
 
     /// Revocation notices of earlier runs.
@@ -222,6 +236,20 @@ impl StateDir {
     }
 }
 
+fn key_name(of: Kind) -> &'static str {
+    match of {
+        Kind::Private => KEY,
+        Kind::Public => PUBLIC_KEY,
+    }
+}
+
+fn peers_name(of: Kind) -> &'static str {
+    match of {
+        Kind::Private => PEERS,
+        Kind::Public => PUBLIC_PEERS,
+    }
+}
+
 /// Replaces a file of mode 0600 so that a crash leaves the old or the new content.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
@@ -278,13 +306,13 @@ mod tests {
             assert!(state.key().unwrap().is_none());
             state.set_key(&key).unwrap();
             state.set_lease(lease).unwrap();
-            state.set_known_peers(&[peer]).unwrap();
+            state.set_known_peers(Kind::Private, &[peer]).unwrap();
         }
         let state = StateDir::open(&path).unwrap();
         assert_eq!(state.key().unwrap().unwrap().spki(), key.spki());
         assert_eq!(state.lease(node), Some(lease.ipv4));
         assert_eq!(state.lease(NodeId::from_bytes([8; 20])), None, "the identity changed");
-        assert_eq!(state.known_peers(), [peer]);
+        assert_eq!(state.known_peers(Kind::Private), [peer]);
         state.forget_lease().unwrap();
         state.forget_lease().unwrap();
         assert_eq!(state.lease(node), None);
@@ -315,6 +343,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::open(folder.path()).unwrap();
         fs::write(folder.path().join(PEERS), "[{").unwrap();
-        assert!(state.known_peers().is_empty());
+        assert!(state.known_peers(Kind::Private).is_empty());
     }
 }

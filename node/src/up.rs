@@ -10,9 +10,8 @@ use std::time::Duration;
 use packetio::{Device, MemoryDevice, Offloads, OpenError, Tun, TunOptions, Udp, UdpOptions};
 use pki::HostPort;
 use proto::Node;
-use proto::node::api::{Access, Config as NodeConfig, OverlayConfig, VpnConfig};
+use proto::node::api::{Config as NodeConfig, VpnConfig};
 use proto::overlay::Instance;
-use proto::overlay::shortcut::Harmonic;
 use proto::vpn;
 use proto::vpn::address::{Subnet, ipv6_of};
 use proto::vpn::lease::AddressPolicy;
@@ -23,49 +22,43 @@ use tokio::sync::mpsc;
 use crate::api;
 use crate::cli::Start;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::device::VirtualDevice;
 use crate::driver::{Driver, Work};
 use crate::endpoints::{self, Excluded};
 use crate::enrol;
 use crate::enrol::keeper::Keeper;
 use crate::failure::Failure;
-use crate::identity::Identity;
-use crate::known::Known;
+use crate::identity::{Identities, Identity};
 use crate::lane::{self, LaneHandle, Punt};
 use crate::log;
 use crate::metrics;
 use crate::notify;
+use crate::overlays::{Kind, Overlays};
 use crate::state::StateDir;
 
 /// How long names of bootstrap nodes are looked up before the node starts with those it has.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whether the node has a virtual network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A member with a TUN device.
-    Member,
-    /// A member of the overlay only: no device, no privileges.
-    Bootstrap,
-}
-
 /// Runs the daemon until it is told to end.
 pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
-    let mut config = Config::load(start)?;
+    let mut config = Config::load(start, role)?;
     log::start(&config.log, config.log_format)?;
     let state = Arc::new(StateDir::open(&config.state_dir)?);
     let clock = Clock::start();
     let certificate_file = start.certificate.clone();
     runtime()?.block_on(async move {
-        let given = certificate_file.is_some();
-        let membership = enrol::start::membership(&mut config, given, &state, clock).await?;
-        let now = clock.now().unix;
-        let identity = Identity::establish(&config, certificate_file.as_deref(), &state, now)?;
-        let keeper = membership
-            .map(|membership| Keeper::start(membership, &identity, Arc::clone(&state), clock))
-            .transpose()?;
-        let ready = Ready { config, certificate_file, identity, keeper, state, clock };
+        let given = certificate_file.as_deref();
+        let membership =
+            enrol::start::membership(&mut config, given.is_some(), &state, clock).await?;
+        let identities = Identities::establish(&config, given, &state, clock.now().unix)?;
+        let keeper = match (membership, &identities.group) {
+            (Some(membership), Some(identity)) => {
+                Some(Keeper::start(membership, identity, Arc::clone(&state), clock)?)
+            }
+            _ => None,
+        };
+        let ready = Ready { config, certificate_file, identities, keeper, state, clock };
         open(ready, role).await?.run().await
     })
 }
@@ -80,7 +73,7 @@ pub fn runtime() -> Result<Runtime, Failure> {
 struct Ready {
     config: Config,
     certificate_file: Option<PathBuf>,
-    identity: Identity,
+    identities: Identities,
     keeper: Option<Keeper>,
     state: Arc<StateDir>,
     clock: Clock,
@@ -88,10 +81,12 @@ struct Ready {
 
 /// Opens sockets and device and makes the node.
 async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
-    let Ready { config, certificate_file, identity, keeper, state, clock } = ready;
-    let excluded = excluded(&config, &identity, role)?;
-    let vpn = (role == Role::Member).then(|| virtual_network(&config, &identity, &state));
-    let vpn = vpn.transpose()?;
+    let Ready { config, certificate_file, identities, keeper, state, clock } = ready;
+    let excluded = excluded(&config, identities.group.as_ref(), role)?;
+    let vpn = match (role, &identities.group) {
+        (Role::Member, Some(identity)) => Some(virtual_network(&config, identity, &state)?),
+        _ => None,
+    };
     let udp = bind_udp(config.listen)?;
     let listen = udp.local_addr().map_err(Failure::host)?;
     let (driver, questions) = mpsc::channel(api::QUESTIONS_MAX);
@@ -113,10 +108,9 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
             start_lane(nothing, &udp, clock)?
         }
     };
-    let known = Known::load(Arc::clone(&state));
-    let names = config.blob()?.bootstrap.iter().chain(&config.bootstrap).cloned();
-    let bootstrap = others(resolve(names).await, listen, &excluded)?;
-    let node = make_node(&identity, bootstrap, &known, vpn, clock)?;
+    let overlays = Overlays::load(&identities, &state);
+    let bootstrap = bootstrap(&config, listen, &excluded).await?;
+    let node = make_node(&identities, &overlays, &bootstrap, vpn, clock)?;
     notify::ready();
     tracing::info!(node = %node.id(), %listen, version = env!("CARGO_PKG_VERSION"), "started");
     Ok(Driver {
@@ -124,7 +118,7 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
         clock,
         config,
         certificate_file,
-        identity,
+        identity: identities.group,
         keeper,
         udp,
         listen,
@@ -134,30 +128,47 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
         excluded,
         device,
         state,
-        known,
+        overlays,
         work: Work::default(),
     })
 }
 
+/// Endpoints to join by: those of the group, and those of the public overlay.
+struct Bootstrap {
+    group: Vec<SocketAddr>,
+    public: Vec<SocketAddr>,
+}
+
+async fn bootstrap(
+    config: &Config,
+    listen: SocketAddr,
+    excluded: &Excluded,
+) -> Result<Bootstrap, Failure> {
+    let of_blob = config.blob.iter().flat_map(|blob| &blob.bootstrap);
+    let of_group = of_blob.chain(&config.bootstrap).cloned();
+    let of_public = config.public.iter().flat_map(|public| &public.bootstrap).cloned();
+    let (group, public) = tokio::join!(resolve(of_group), resolve(of_public));
+    let others = |endpoints| others(endpoints, listen, excluded);
+    Ok(Bootstrap { group: others(group)?, public: others(public)? })
+}
+
 fn make_node(
-    identity: &Identity,
-    bootstrap: Vec<SocketAddr>,
-    known: &Known,
+    identities: &Identities,
+    overlays: &Overlays,
+    bootstrap: &Bootstrap,
     vpn: Option<vpn::Config>,
     clock: Clock,
 ) -> Result<Node, Failure> {
-    let overlay = OverlayConfig {
-        suite: Box::new(identity.suite()?),
-        access: Access::Members(identity.keyring.clone()),
-        bootstrap,
-        known: known.peers().iter().map(|peer| (peer.id, peer.endpoint)).collect(),
-        shortcuts: Box::new(Harmonic),
-    };
+    let overlays = overlays.configure(identities, |kind| match kind {
+        Kind::Private => bootstrap.group.clone(),
+        Kind::Public => bootstrap.public.clone(),
+    })?;
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed)
         .map_err(|_| Failure::host("the system has no randomness to give"))?;
+    // The group's overlay comes first.
     let vpn = vpn.map(|network| VpnConfig { over: Instance(0), network });
-    let parts = NodeConfig { overlays: vec![overlay], vpn };
+    let parts = NodeConfig { overlays, vpn };
     Node::new(parts, seed, clock.now()).map_err(Failure::usage)
 }
 
@@ -226,7 +237,10 @@ fn start_lane<D: Device + Send + 'static>(
     started.map_err(|error| Failure::host(format!("cannot start the data lane: {error}")))
 }
 
-fn excluded(config: &Config, identity: &Identity, role: Role) -> Result<Excluded, Failure> {
+fn excluded(config: &Config, identity: Option<&Identity>, role: Role) -> Result<Excluded, Failure> {
+    let Some(identity) = identity else {
+        return Ok(Excluded { device: None, ipv4: None, ipv6: None });
+    };
     let network = &config.blob()?.network;
     Ok(Excluded {
         device: (role == Role::Member).then(|| config.device.clone()),

@@ -12,7 +12,7 @@ use common::service::Service;
 use common::{Member, WARREN, text};
 use lab::{Lab, Switch, eventually};
 use pki::StalePolicy;
-use pki::enrolment::{Code, Pin};
+use pki::enrolment::{ANSWER_LEN_MAX, Code, Pin, REQUEST_LEN_MAX};
 
 /// The host of the service, and its port.
 const SERVICE: u8 = 200;
@@ -88,14 +88,24 @@ impl Site {
 fn ns_wb_08_the_blob_is_the_whole_command() -> Result<()> {
     let site = Site::new()?;
     let (mut boot, mut ana, mut ben) = (site.node(1)?, site.node(2)?, site.node(3)?);
-    site.start(&mut boot, "bootstrap")?;
+    // From a file below; from standard input and from the environment, as containers like it, here.
+    let blob = site.blob(&site.service.invitation()?)?;
+    let mut piped = boot.host.command("sh");
+    piped.args(["-c", "exec \"$0\" bootstrap --blob - --state-dir \"$1\" < \"$2\"", WARREN]);
+    piped.args([text(&boot.member.state), text(&blob)]);
+    boot.daemon = Some(boot.host.spawn(piped)?);
+    boot.wait_for_log("started")?;
     let began = Instant::now();
     took("enrolled, joined, with an address after", || {
         site.start(&mut ana, "up")?;
         ana.ipv4().map(drop)
     })?;
     ensure!(began.elapsed() < Duration::from_secs(60));
-    site.start(&mut ben, "up")?;
+    let mut from_environment = ben.host.command(WARREN);
+    from_environment.env("WARREN_BLOB_YAML", site.service.invitation()?);
+    from_environment.args(["up", "--blob-env", "--state-dir", text(&ben.member.state)]);
+    ben.daemon = Some(ben.host.spawn(from_environment)?);
+    ben.wait_for_log("started")?;
     let address = ben.ipv4()?;
     ensure!(address.starts_with("10.42.0."), "{address}: the subnet comes with the certificate");
     ana.reach(&address)?;
@@ -170,6 +180,31 @@ fn ns_wb_09_each_refusal_has_its_line_and_exit_code() -> Result<()> {
         lines.push(line);
     }
     Ok(())
+}
+
+#[test]
+fn ns_wb_09_answers_that_make_no_sense_end_with_a_line() -> Result<()> {
+    let site = Site::new()?;
+    let mut node = site.node(2)?;
+    let good = site.service.invitation()?;
+    for (status, body, says) in [
+        (200, vec![b' '; ANSWER_LEN_MAX + 1], "longer than 16777216 bytes"),
+        (200, b"{}".to_vec(), "not the expected JSON at line 1"),
+        (200, b"\xff\x00<html>".to_vec(), "not the expected JSON at line 1"),
+        (202, Vec::new(), "nobody needs to decide that"),
+        (403, vec![b'x'; REQUEST_LEN_MAX + 1], "longer than 16384 bytes"),
+        (403, b"<html>no</html>".to_vec(), "status 403 Forbidden without a reason"),
+    ] {
+        site.service.state().nonsense = Some((status, body));
+        let (exit, line) = site.refused(&mut node, &good)?;
+        ensure!(exit == 12 && line.contains(says), "{status}: {exit}, {line}");
+    }
+    // A proxy whose service is down is waited for.
+    site.service.state().nonsense = Some((502, b"<html>later</html>".to_vec()));
+    site.spawn(&mut node, "bootstrap")?;
+    node.wait_for_log("status 502 Bad Gateway; trying again")?;
+    site.service.state().nonsense = None;
+    node.wait_for_log("started")
 }
 
 #[test]

@@ -20,6 +20,14 @@ pub enum Error {
     /// A secret does not open.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// The state directory cannot be made.
+    #[error("cannot make the state directory {path}: {error}")]
+    StateDir {
+        /// Which.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The master key cannot be used.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),

@@ -10,7 +10,7 @@ use group::model::{Caller, Policies, TokenOptions};
 use group::service::{BlobForm, Service};
 use group::store::Page;
 use group::store::read::Sighting;
-use pki::enrolment::{KeyRequest, Token};
+use pki::enrolment::{KeyRequest, RenewalRequest, Token};
 use pki::{PrivateKey, Refusal, Request, Revoked};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -123,6 +123,25 @@ async fn a_revoked_node_gets_no_certificate_with_its_key() {
     let asked = KeyRequest::new(&key, None);
     let refused = service.name_node(&stranger(), &blob, &asked, NOW).await.map(drop);
     assert_eq!(code(refused), "node_revoked");
+}
+
+#[tokio::test]
+async fn a_disabled_account_gets_neither_certificate_nor_renewal() {
+    let site = site().await;
+    let service = &site.service;
+    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
+    group(service, ana, "team", Policies::default()).await;
+    admit(service, ana, bob, "team").await;
+    let blob = token(service, bob, "team").await;
+    let (key, grant) = enrol(service, &blob, "team", NOW).await.expect("enrols");
+    let node = grant.certificate.unverified().expect("own output").node_id;
+    service.set_enabled(&Caller::operator(), bob, false, NOW).await.expect("may");
+    assert_eq!(code(enrol(service, &blob, "team", NOW).await.map(drop)), "account_disabled");
+    let request = Request::for_node(&key, "team", node).expect("writes");
+    let nonce = "bm9uY2U".parse().expect("a nonce");
+    let renewal = RenewalRequest::sign(&key, request, grant.certificate.clone(), nonce);
+    let refused = service.renew(&stranger(), &renewal, NOW + DAY).await.map(drop);
+    assert_eq!(code(refused), "account_disabled");
 }
 
 #[tokio::test]

@@ -9,9 +9,9 @@ use common::postgres::Postgres;
 use common::{
     NOW, admit, by, code, enrol, group, named, password, site, site_at, stranger, token, user,
 };
-use group::model::{Policies, RequestState, Role, TokenOptions};
+use group::model::{Approval, Policies, RequestState, Role, TokenOptions};
 use group::service::{BlobForm, CertificateAnswer, NewUser, Service};
-use group::store::Page;
+use group::store::{Cursor, Page};
 use pki::enrolment::RenewalRequest;
 use pki::{Handed, Request, Revoked};
 
@@ -224,6 +224,48 @@ async fn forgetting(service: &Service) {
 }
 
 #[tokio::test]
+async fn lists_come_in_pages_without_gaps_or_repeats() {
+    paging(&site().await.service).await;
+}
+
+async fn paging(service: &Service) {
+    let ana = user(service, "ana").await;
+    let policies = Policies { approval: Approval::Automatic, ..Policies::default() };
+    group(service, ana, "team", policies).await;
+    for turn in 0..7 {
+        let member = user(service, &format!("user{turn}")).await;
+        service.ask(&by(member), "team", String::new(), NOW).await.expect("may ask");
+        let blob = token(service, member, "team").await;
+        enrol(service, &blob, "team", NOW).await.expect("enrols");
+    }
+    let (mut members, mut nodes, mut requests) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pages = [Some(Page::new(None, 3)), Some(Page::new(None, 3)), Some(Page::new(None, 3))];
+    let next = |cursor: Option<Cursor>| cursor.map(|cursor| Page::new(Some(cursor), 3));
+    while pages.iter().any(Option::is_some) {
+        if let Some(page) = pages[0].take() {
+            let paged = service.members(&by(ana), "team", &page).await.expect("a member");
+            members.extend(paged.items.into_iter().map(|member| member.user.name));
+            pages[0] = next(paged.next);
+        }
+        if let Some(page) = pages[1].take() {
+            let paged = service.nodes(&by(ana), "team", None, &page).await.expect("a member");
+            nodes.extend(paged.items.into_iter().map(|node| node.user.name));
+            pages[1] = next(paged.next);
+        }
+        if let Some(page) = pages[2].take() {
+            let state = RequestState::Approved;
+            let paged = service.requests(&by(ana), "team", state, &page).await.expect("decides");
+            requests.extend(paged.items.into_iter().map(|request| request.user.name));
+            pages[2] = next(paged.next);
+        }
+    }
+    let users: Vec<_> = (0..7).map(|turn| format!("user{turn}")).collect();
+    assert_eq!(members, [&["ana".to_owned()][..], &users[..]].concat());
+    assert_eq!(nodes, users);
+    assert_eq!(requests, users.into_iter().rev().collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn postgresql_is_spoken_to_over_tls_and_its_certificate_is_verified() {
     let server = Postgres::start_with_tls();
     let site = site_at(Some(server.tls_database("site", true))).await;
@@ -245,6 +287,7 @@ async fn every_story_holds_on_postgresql() {
     removal(&fresh("removal").await.service).await;
     the_clock(&fresh("the_clock").await.service).await;
     forgetting(&fresh("forgetting").await.service).await;
+    paging(&fresh("paging").await.service).await;
 }
 
 #[tokio::test]

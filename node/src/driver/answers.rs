@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use pki::{SignedSecret, UnixTime};
 use proto::NodeId;
+use proto::overlay::Instance;
 use proto::path::Path;
 use proto::time::Instant;
+use tokio::sync::oneshot;
 
+use super::Driver;
 use super::commands::About;
-use super::{Driver, GROUP};
 use crate::api::{self, Question, Reply, Request};
-use crate::metrics::Snapshot;
+use crate::metrics::{MembershipSnapshot, OverlaySnapshot, Snapshot};
+use crate::overlays::Kind;
 
 /// How much of a peer's ID names it: fewer digits are too easily somebody else's.
 const ID_START_MIN: usize = 4;
@@ -22,51 +25,74 @@ impl Driver {
         match question {
             // Whoever asked and left needs no answer.
             Question::Snapshot(reply) => drop(reply.send(self.snapshot())),
-            Question::Request(request, reply) => match request {
-                Request::Status => drop(reply.send(Reply::of(&self.status()))),
-                Request::Peers => drop(reply.send(Reply::of(&self.peers()))),
-                Request::Ping { to } => match self.find(&to) {
-                    Ok(id) => {
-                        if let Some(ticket) = self.work.commands.begin(About::Node(id), reply) {
-                            self.node.ping(ticket, GROUP, id, self.clock.now());
-                        }
-                    }
-                    Err(error) => drop(reply.send(Reply::Error(error))),
-                },
-                Request::DhtGet { name } => {
-                    if let Some(ticket) =
-                        self.work.commands.begin(About::Node(self.node.id()), reply)
-                    {
-                        self.node.get(ticket, GROUP, name.as_bytes(), self.clock.now());
-                    }
+            Question::Request(Request::Status, reply) => {
+                drop(reply.send(Reply::of(&self.status())));
+            }
+            Question::Request(Request::Peers, reply) => drop(reply.send(Reply::of(&self.peers()))),
+            Question::Request(Request::Announce { notices, secrets }, reply) => {
+                drop(reply.send(self.announce(&notices, secrets)));
+            }
+            Question::Request(Request::Acknowledgements { number }, reply) => {
+                self.acknowledgements(number, reply);
+            }
+            Question::Request(request, reply) => {
+                let within = self.overlays.chosen(request.is_public());
+                let asked = within.and_then(|within| Ok((within, self.subject(within, &request)?)));
+                match asked {
+                    Ok((within, about)) => self.command(within, about, request, reply),
+                    Err(why) => drop(reply.send(Reply::Error(why))),
                 }
-                Request::DhtPut { name, value, ttl_seconds } => {
-                    if let Some(ticket) =
-                        self.work.commands.begin(About::Node(self.node.id()), reply)
-                    {
-                        let (name, value) = (name.as_bytes(), value.as_bytes());
-                        let ttl = Duration::from_secs(ttl_seconds.into());
-                        self.node.put(ticket, GROUP, name, value, ttl, self.clock.now());
-                    }
+            }
+        }
+    }
+
+    /// The node that a command is about: that which it names, or this one.
+    fn subject(&self, within: Instance, request: &Request) -> Result<NodeId, String> {
+        match request {
+            Request::Ping { to, .. } => self.find(within, to),
+            _ => Ok(self.node.overlay(within).me()),
+        }
+    }
+
+    /// Gives the node a command that it answers later.
+    fn command(
+        &mut self,
+        within: Instance,
+        about: NodeId,
+        request: Request,
+        reply: oneshot::Sender<Reply>,
+    ) {
+        let Some(ticket) = self.work.commands.begin(About::Node(about), reply) else {
+            return;
+        };
+        let now = self.clock.now();
+        match request {
+            Request::Ping { .. } => self.node.ping(ticket, within, about, now),
+            Request::DhtGet { name, .. } => self.node.get(ticket, within, name.as_bytes(), now),
+            Request::DhtPut { name, value, ttl_seconds, .. } => {
+                let (name, value) = (name.as_bytes(), value.as_bytes());
+                let ttl = Duration::from_secs(ttl_seconds.into());
+                self.node.put(ticket, within, name, value, ttl, now);
+            }
+            Request::Crawl { .. } => self.node.crawl(ticket, within, now),
+            Request::Status
+            | Request::Peers
+            | Request::Announce { .. }
+            | Request::Acknowledgements { .. } => {}
+        }
+    }
+
+    /// Walks the ring to count who knows a notice.
+    fn acknowledgements(&mut self, number: Option<u64>, reply: oneshot::Sender<Reply>) {
+        let newest = || self.node.trust().map_or(0, |trust| trust.ledger().number());
+        let about = About::Notice(number.unwrap_or_else(newest));
+        match self.overlays.chosen(false) {
+            Ok(within) => {
+                if let Some(ticket) = self.work.commands.begin(about, reply) {
+                    self.node.crawl(ticket, within, self.clock.now());
                 }
-                Request::Crawl => {
-                    if let Some(ticket) =
-                        self.work.commands.begin(About::Node(self.node.id()), reply)
-                    {
-                        self.node.crawl(ticket, GROUP, self.clock.now());
-                    }
-                }
-                Request::Announce { notices, secrets } => {
-                    drop(reply.send(self.announce(&notices, secrets)));
-                }
-                Request::Acknowledgements { number } => {
-                    let newest = || self.node.trust().map_or(0, |trust| trust.ledger().number());
-                    let about = About::Notice(number.unwrap_or_else(newest));
-                    if let Some(ticket) = self.work.commands.begin(about, reply) {
-                        self.node.crawl(ticket, GROUP, self.clock.now());
-                    }
-                }
-            },
+            }
+            Err(why) => drop(reply.send(Reply::Error(why))),
         }
     }
 
@@ -82,7 +108,7 @@ impl Driver {
     }
 
     /// The node that a user means.
-    fn find(&self, name: &str) -> Result<NodeId, String> {
+    fn find(&self, within: Instance, name: &str) -> Result<NodeId, String> {
         if let Ok(id) = name.parse() {
             return Ok(id);
         }
@@ -94,7 +120,9 @@ impl Driver {
         }
         let start = name.to_ascii_lowercase();
         let peers = self.node.peers(self.clock.now());
-        let mut named = peers.iter().filter(|peer| peer.id.to_string().starts_with(&start));
+        let mut named = peers
+            .iter()
+            .filter(|peer| peer.instance == within && peer.id.to_string().starts_with(&start));
         match (start.len() >= ID_START_MIN, named.next(), named.next()) {
             (true, Some(peer), None) => Ok(peer.id),
             (true, Some(_), Some(_)) => Err(format!("{name} is the start of several node ids")),
@@ -106,21 +134,19 @@ impl Driver {
     }
 
     fn status(&self) -> api::Status {
-        let status = self.node.status(GROUP);
+        let member = self.identity.as_ref().map(|identity| &identity.member);
+        let overlays: Vec<_> =
+            self.overlays.iter().map(|(at, kind)| self.place(at, kind)).collect();
+        let notices = self.node.trust().map(|trust| trust.ledger().number());
         api::Status {
             version: env!("CARGO_PKG_VERSION").into(),
-            node_id: status.id,
-            group: self.identity.member.group.clone(),
-            user: self.identity.member.user.clone(),
-            certificate_not_after: self.identity.member.not_after.as_secs(),
-            notices: self.node.trust().map_or(0, |trust| trust.ledger().number()),
-            joined: status.joined,
-            left: status.left,
-            right: status.right,
-            nodes_estimate: status.size_estimate,
-            peers: self.node.peers(self.clock.now()).len(),
+            first: overlays[0].clone(),
+            overlays,
+            group: member.map(|member| member.group.clone()),
+            user: member.map(|member| member.user.clone()),
+            certificate_not_after: member.map(|member| member.not_after.as_secs()),
+            notices,
             listen: self.listen,
-            endpoints: status.endpoints,
             device: self.excluded.device.clone(),
             ipv4: self.work.addresses.and_then(|addresses| addresses.ipv4).map(|(ip, _)| ip),
             ipv6: self.work.addresses.map(|addresses| addresses.ipv6.0),
@@ -129,10 +155,27 @@ impl Driver {
         }
     }
 
+    /// The node in one of its overlays.
+    fn place(&self, instance: Instance, overlay: Kind) -> api::Overlay {
+        let status = self.node.status(instance);
+        let peers = self.node.peers(self.clock.now());
+        api::Overlay {
+            overlay,
+            node_id: status.id,
+            joined: status.joined,
+            left: status.left,
+            right: status.right,
+            nodes_estimate: status.size_estimate,
+            peers: peers.iter().filter(|peer| peer.instance == instance).count(),
+            endpoints: status.endpoints,
+        }
+    }
+
     fn peers(&self) -> Vec<api::Peer> {
         let peers = self.node.peers(self.clock.now()).into_iter();
         peers
             .map(|peer| api::Peer {
+                overlay: self.overlays.kind(peer.instance),
                 node_id: peer.id,
                 user: peer.member.map(|(user, _)| user),
                 path: peer.path.class().into(),
@@ -148,25 +191,39 @@ impl Driver {
             .collect()
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let status = self.node.status(GROUP);
-        let peers = self.node.peers(self.clock.now());
-        let direct = peers.iter().filter(|peer| matches!(peer.path, Path::Direct(_))).count();
-        let ipv4 = self.work.addresses.and_then(|addresses| addresses.ipv4);
-        Snapshot {
-            joined: status.joined,
-            ready: status.joined && (self.device.is_none() || ipv4.is_some()),
-            peers: (direct, peers.len() - direct),
-            nodes_estimate: status.size_estimate,
-            certificate_not_after: self.identity.member.not_after.as_secs(),
-            notices: self.node.trust().map_or(0, |trust| trust.ledger().number()),
-            notices_fresh_until: self
-                .node
-                .trust()
-                .and_then(|trust| trust.ledger().fresh_until())
-                .map_or(0, UnixTime::as_secs),
+    fn membership_snapshot(&self) -> Option<MembershipSnapshot> {
+        let ledger = self.node.trust()?.ledger();
+        Some(MembershipSnapshot {
+            certificate_not_after: self.identity.as_ref()?.member.not_after.as_secs(),
+            notices: ledger.number(),
+            notices_fresh_until: ledger.fresh_until().map_or(0, UnixTime::as_secs),
             notices_stale: self.is_list_stale(),
-            counters: self.node.counters(GROUP),
+            news: self.node.counters(Instance(0)).news,
+        })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let peers = self.node.peers(self.clock.now());
+        let ipv4 = self.work.addresses.and_then(|addresses| addresses.ipv4);
+        let joined = self.node.status(Instance(0)).joined;
+        let overlay = |(instance, overlay)| {
+            let here = || peers.iter().filter(move |peer| peer.instance == instance);
+            let direct = here().filter(|peer| matches!(peer.path, Path::Direct(_))).count();
+            let status = self.node.status(instance);
+            OverlaySnapshot {
+                overlay,
+                joined: status.joined,
+                peers: (direct, here().count() - direct),
+                nodes_estimate: status.size_estimate,
+                records: self.node.dht(instance).held().0,
+                counters: self.node.counters(instance),
+            }
+        };
+        Snapshot {
+            ready: joined && (self.device.is_none() || ipv4.is_some()),
+            overlays: self.overlays.iter().map(overlay).collect(),
+            membership: self.membership_snapshot(),
+            links: self.node.links().counters(),
             drops: self.work.drops,
             traffic: self.work.traffic,
             control_send_drops: self.work.control_send_drops,

@@ -12,6 +12,7 @@ use super::Driver;
 use crate::advice;
 use crate::endpoints;
 use crate::failure::Failure;
+use crate::overlays::Kind;
 use crate::state::Lease;
 
 /// What comes up again with each try, and is not told each time.
@@ -26,16 +27,28 @@ impl Driver {
     /// Notes what happened in the node.
     pub(super) fn note(&mut self, event: Event) {
         match event {
-            Event::Joined { after, .. } => tracing::info!(?after, "joined"),
-            Event::LinkUp { peer, member, path, .. } => {
+            Event::Joined { instance, after } => {
+                tracing::info!(?after, overlay = self.overlays.kind(instance).name(), "joined");
+            }
+            Event::LinkUp { instance, peer, member, path } => {
                 let user = member.map(|(user, _)| user);
-                tracing::info!(%peer, user, ?path, "link up");
+                let overlay = self.overlays.kind(instance).name();
+                tracing::info!(overlay, %peer, user, ?path, "link up");
                 if let Path::Direct(endpoint) = path {
-                    self.known.linked(peer, endpoint);
+                    self.overlays.known(instance).linked(peer, endpoint);
                     self.work.troubles.forget(|trouble| trouble.is_with(endpoint));
                 }
             }
-            Event::LinkDown { peer, reason, .. } => tracing::info!(%peer, reason, "link down"),
+            Event::LinkDown { instance, peer, reason } => {
+                let overlay = self.overlays.kind(instance).name();
+                tracing::info!(overlay, %peer, reason, "link down");
+            }
+            // Anybody may call at a public overlay with anything: nothing for an operator to act upon.
+            Event::Refused { instance, path, why, .. }
+                if self.overlays.kind(instance) == Kind::Public =>
+            {
+                tracing::debug!(?path, "refused in the public overlay: {why}");
+            }
             Event::Refused { path, why, by_us, .. } => self.note_refusal(path, why, by_us),
             Event::NoAnswer { endpoint }
                 if self.work.refused_last.take() == Some(Path::Direct(endpoint)) => {}
@@ -45,6 +58,13 @@ impl Driver {
                 }
             }
             Event::Vpn(event) => self.note_vpn(event),
+            Event::IdInUse { instance } if self.overlays.kind(instance) == Kind::Public => {
+                tracing::warn!(
+                    "a peer in the public overlay says that another node has this node's key \
+                     there; if one was made from a copy of this state directory, remove its \
+                     public-overlay-key.pem"
+                );
+            }
             Event::News(event) => self.note_news(event),
             Event::IdInUse { .. } => {
                 self.work.stop = Some(Failure::identity(
@@ -60,7 +80,8 @@ impl Driver {
         let now = self.clock.now().unix;
         // With a certificate that it would refuse itself a node does not even begin a handshake.
         if by_us
-            && let Err(refusal) = self.identity.trust.rejudge(&self.identity.member, now)
+            && let Some(identity) = &self.identity
+            && let Err(refusal) = identity.trust.rejudge(&identity.member, now)
             && why == suite::Failure::Refused(refusal)
         {
             if let Some(repeats) = self.is_news(Trouble::OwnCertificate(refusal)) {
@@ -72,7 +93,8 @@ impl Driver {
         if by_us {
             tracing::warn!(?path, repeats, "peer refused: {}", advice::on_peer(why, now));
         } else {
-            let why = advice::from_peer(why, self.identity.member.not_after, now);
+            let Some(identity) = &self.identity else { return };
+            let why = advice::from_peer(why, identity.member.not_after, now);
             tracing::warn!(?path, repeats, "refused by the peer: {why}");
         }
     }

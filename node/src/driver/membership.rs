@@ -84,7 +84,9 @@ impl Driver {
         let member = certificate.unverified().map_err(refused)?;
         self.node.renew(certificate.der(), self.clock.now()).map_err(refused)?;
         tracing::info!(until = %member.not_after, serial = %member.serial, "certificate renewed");
-        self.identity.member = member;
+        if let Some(identity) = &mut self.identity {
+            identity.member = member;
+        }
         self.state.set_certificate(certificate)
     }
 
@@ -124,7 +126,8 @@ impl Driver {
         if let Err(error) = self.state.set_notices(&ledger.to_text()) {
             tracing::warn!(%error, "notices not saved");
         }
-        if let Some(notice) = ledger.is_revoked(&self.identity.member) {
+        let Some(identity) = &self.identity else { return };
+        if let Some(notice) = ledger.is_revoked(&identity.member) {
             let now = self.clock.now().unix;
             let advice = advice::on_own(pki::Refusal::Revoked { notice }, now);
             self.work.stop = Some(Failure::identity(advice));
@@ -138,7 +141,8 @@ impl Driver {
         let handed = Handed::parse(&read_text(path)?).map_err(|error| bad(error.to_string()))?;
         // What an invitation leaves out comes from the service.
         let Handed::Blob(blob) = handed else { return Ok(()) };
-        if blob.network.group != self.identity.member.group {
+        let Some(identity) = &self.identity else { return Ok(()) };
+        if blob.network.group != identity.member.group {
             return Err(bad("it is of another group: start the daemon anew for that".into()));
         }
         self.take_notices(&blob.notices.join("\n")).map_err(|error| bad(error.to_string()))?;
@@ -161,9 +165,11 @@ impl Driver {
     /// Of the certificates that lie about, only one that lasts longer than the present one is a renewal.
     fn renew_if_longer(&mut self, certificate: &Certificate) -> Result<(), Failure> {
         let member = certificate.unverified().map_err(Failure::identity)?;
-        if member.not_after <= self.identity.member.not_after {
-            return Ok(());
+        match &self.identity {
+            Some(identity) if member.not_after > identity.member.not_after => {
+                self.renew(certificate)
+            }
+            _ => Ok(()),
         }
-        self.renew(certificate)
     }
 }

@@ -28,7 +28,6 @@ use packetio::Udp;
 use proto::Node;
 use proto::lane::Drops;
 use proto::node::api::Output;
-use proto::overlay::Instance;
 use proto::path::Path;
 use proto::time::Instant;
 use proto::vpn::DeviceAddresses;
@@ -45,13 +44,12 @@ use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::known::Known;
 use crate::lane::{LaneHandle, Punt, Traffic};
+use crate::overlays::Overlays;
 use crate::state::StateDir;
 use commands::Commands;
 use events::Trouble;
 use repeats::Repeats;
 
-/// The overlay of the group.
-const GROUP: Instance = Instance(0);
 /// Punts handled before other inputs get their turn.
 const PUNTS_PER_TURN: usize = 64;
 /// How long an ephemeral member stays to give its address back: some round trips.
@@ -67,8 +65,8 @@ pub struct Driver {
     pub config: Config,
     /// The file that the node's certificate was named by, to be read again.
     pub certificate_file: Option<PathBuf>,
-    /// Who the node is.
-    pub identity: Identity,
+    /// Who the node is in its group, if it is in one.
+    pub identity: Option<Identity>,
     /// What comes from the group service, if there is one.
     pub keeper: Option<Keeper>,
     /// The socket, for control datagrams.
@@ -87,8 +85,8 @@ pub struct Driver {
     pub device: Option<VirtualDevice>,
     /// What is kept over a restart.
     pub state: Arc<StateDir>,
-    /// Peers to remember.
-    pub known: Known,
+    /// Which overlays it takes part in.
+    pub overlays: Overlays,
     /// What the loop works on.
     pub work: Work,
 }
@@ -132,7 +130,7 @@ impl Driver {
             if let Err(failure) = self.set_up_device().await {
                 break Err(failure);
             }
-            self.known.save_soon();
+            self.overlays.all_known().for_each(Known::save_soon);
             self.note_staleness();
             if let Some(failure) = self.work.stop.take() {
                 break Err(failure);
@@ -265,10 +263,10 @@ impl Driver {
         for peer in self.node.peers(self.clock.now()) {
             // A path may have become direct since the link came up.
             if let Path::Direct(endpoint) = peer.path {
-                self.known.linked(peer.id, endpoint);
+                self.overlays.known(peer.instance).linked(peer.id, endpoint);
             }
         }
-        self.known.save_now();
+        self.overlays.all_known().for_each(Known::save_now);
         if self.config.ephemeral {
             self.give_lease_back().await?;
         }

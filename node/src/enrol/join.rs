@@ -15,11 +15,12 @@ use super::service::{device, device_token};
 use super::start::host_name;
 use super::trouble::Trouble;
 use crate::cli::{Join, Start};
+use crate::config::Role;
 use crate::config::STATE_DIR_DEFAULT;
 use crate::failure::Failure;
 use crate::request::write_out;
 use crate::state::StateDir;
-use crate::up::{self, Role};
+use crate::up;
 
 /// Gets the blob, keeps it in the state directory, and starts the daemon if that is wanted.
 pub fn run(join: &Join) -> Result<(), Failure> {

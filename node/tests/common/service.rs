@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
-use pki::enrolment::{CertificateRequest, ServiceUrl};
+use pki::enrolment::{CertificateRequest, ServiceUrl, WAIT_MAX_SECONDS};
 use pki::enrolment::{
     Code, Denial, DeviceAnswer, DeviceCode, DeviceTokenAnswer, Grant, KeyAnswer, KeyRequest,
     Message, Nonce, NonceAnswer, NoticesAnswer, Pending, Pin, RenewalRequest, Token, UserCode,
@@ -23,7 +23,7 @@ use pki::{
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// How long the double holds a question, whatever the node asks for.
+/// How long the double holds a question for a certificate, whatever the node asks for.
 const HOLD: Duration = Duration::from_secs(2);
 
 /// What the double does and has seen.
@@ -37,6 +37,8 @@ pub struct State {
     pub is_approved: bool,
     /// What every question with a token is answered with.
     pub denial: Option<Code>,
+    /// What every question is answered with, whatever it is: status and body.
+    pub nonsense: Option<(u16, Vec<u8>)>,
     /// From the grant to its renewal.
     pub renew_after: Duration,
     /// Lines of requests and their headers, as received.
@@ -70,6 +72,7 @@ impl Service {
             stale_policy: StalePolicy::Lenient,
             is_approved: true,
             denial: None,
+            nonsense: None,
             renew_after: pki::LIFE_DEFAULT / 3,
             received: Vec::new(),
             token: Token::random(),
@@ -238,6 +241,9 @@ fn answer(
 ) -> Result<(u16, Vec<u8>)> {
     let lock = || state.lock().expect("unpoisoned");
     let ok = |message: &[u8]| Ok((200, message.to_vec()));
+    if let Some(nonsense) = lock().nonsense.clone() {
+        return Ok(nonsense);
+    }
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let needs_token =
         matches!(path, "/enrol/v1/key" | "/enrol/v1/certificate" | "/enrol/v1/notices");
@@ -277,8 +283,13 @@ fn answer(
         }
         "/enrol/v1/notices" => {
             let after: u64 = query.strip_prefix("after=").context("after")?.parse()?;
-            let end = Instant::now() + HOLD;
-            while lock().trust.ledger().number() <= after && Instant::now() < end {
+            let head = lock().trust.ledger().head().cloned();
+            let end = Instant::now() + Duration::from_secs(WAIT_MAX_SECONDS.into());
+            let is_old = |ledger: &pki::Ledger| {
+                ledger.number() <= after
+                    && ledger.head().map(|h| h.issued) == head.as_ref().map(|h| h.issued)
+            };
+            while is_old(lock().trust.ledger()) && Instant::now() < end {
                 thread::sleep(Duration::from_millis(20));
             }
             ok(&NoticesAnswer { notices: lock().trust.ledger().to_text() }.to_json())

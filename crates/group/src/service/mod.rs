@@ -32,6 +32,9 @@ mod run;
 mod signing;
 mod token;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use pki::enrolment::Pin;
@@ -85,6 +88,7 @@ impl Service {
     /// with its own key only.
     pub async fn open(config: Config) -> Result<Self> {
         let path = config.master_key();
+        make_private(&config.state_dir)?;
         let store = Store::open(&config.database()).await?;
         let known = store::apply_site::master_key_check(&store).await?;
         let master = match (&known, path.exists()) {
@@ -198,6 +202,12 @@ impl Service {
             Whoever::SiteAdministrators => Err(Refusal::NotSiteAdministrator.into()),
         }
     }
+}
+
+/// Makes the state directory, open to nobody else; one that is there stays as it is.
+fn make_private(folder: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| Error::StateDir { path: folder.display().to_string(), error })
 }
 
 /// Finds a group for reading.

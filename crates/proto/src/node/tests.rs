@@ -8,6 +8,8 @@ use crate::session::null::{NullSuite, Sizes};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod two_overlays;
+
 const DELAY: Duration = Duration::from_millis(10);
 
 /// Nodes on one network; each datagram takes 10 ms or is lost.
@@ -59,9 +61,12 @@ impl Net {
             known: Vec::new(),
             shortcuts: Box::new(Harmonic),
         };
-        let mut node =
-            Node::new(Config { overlays: vec![overlay], vpn: None }, [n; 32], self.now())
-                .expect("no virtual network to be wrong");
+        self.add_in(n, vec![overlay]);
+    }
+
+    fn add_in(&mut self, n: u8, overlays: Vec<OverlayConfig>) {
+        let mut node = Node::new(Config { overlays, vpn: None }, [n; 32], self.now())
+            .expect("no virtual network to be wrong");
         node.handle_endpoints(vec![endpoint(n)], self.now());
         self.nodes.insert(endpoint(n), node);
         self.with(endpoint(n), Node::handle_timeout);

@@ -6,6 +6,7 @@
 
 use super::{Context, Effect, Overlay, Timer};
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::wire::Reader;
 use crate::wire::control::{Control, Status};
 use crate::wire::routed::{Mode, Protocol, Routed};
@@ -73,6 +74,13 @@ pub struct Crawl {
     token: u32,
     tries: u32,
     questions: u64,
+}
+
+impl Crawl {
+    /// How far it is from the most that it may visit.
+    pub(super) fn fill(&self) -> Fill {
+        Fill::new("nodes that a crawl visited", self.visited.len(), NODES_MAX)
+    }
 }
 
 impl Overlay {

@@ -118,12 +118,15 @@ impl Metrics {
 
     /// Whether the member has its place in the ring.
     pub fn is_joined(&self) -> bool {
-        self.get("warren_joined") == 1.0
+        self.get("warren_joined{overlay=\"private\"}") == 1.0
     }
 
     /// Sessions now.
     pub fn degree(&self) -> f64 {
-        self.get("warren_peers_direct") + self.get("warren_peers_overlay")
+        ["direct", "overlay"]
+            .map(|path| self.get(&format!("warren_peers_{path}{{overlay=\"private\"}}")))
+            .iter()
+            .sum()
     }
 
     /// Sessions that came up or ended: whether two looks differ tells whether links changed.
@@ -169,7 +172,7 @@ mod tests {
     #[test]
     fn unit_bench_metrics_are_found_by_name_and_label() {
         let metrics = Metrics::parse(
-            "HTTP/1.1 200 OK\r\n\r\n# HELP a b\nwarren_joined 1\n\
+            "HTTP/1.1 200 OK\r\n\r\n# HELP a b\nwarren_joined{overlay=\"private\"} 1\n\
              warren_control_sent_total{cause=\"dht\"} 7\nwarren_control_sent_total{cause=\"crawl\"} 2\n",
         );
         assert!(metrics.is_joined());

@@ -1,0 +1,109 @@
+//! Which overlays this node takes part in: that of its group, a public one, or both over one socket.
+//!
+//! The group's comes first, and is the one that the node is known by. The public one has a key, an ID and known
+//! peers of its own, and is told nothing of the group.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use proto::node::api::{Access, OverlayConfig};
+use proto::overlay::Instance;
+use proto::overlay::shortcut::Harmonic;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::identity::Identities;
+use crate::known::Known;
+use crate::state::StateDir;
+
+/// Whose overlay it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// That of the members of a group.
+    Private,
+    /// Everybody's.
+    Public,
+}
+
+impl Kind {
+    /// The name in answers, logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// The overlays of this node, in the order of their instances, with the peers to remember of each.
+#[derive(Debug)]
+pub struct Overlays(Vec<(Kind, Known)>);
+
+impl Overlays {
+    /// Those that the node has an identity in; the others have no peers.
+    pub fn load(identities: &Identities, state: &Arc<StateDir>) -> Self {
+        let private = identities.group.is_some().then_some(Kind::Private);
+        let public = identities.public.is_some().then_some(Kind::Public);
+        let kinds = private.into_iter().chain(public);
+        Self(kinds.map(|kind| (kind, Known::load(Arc::clone(state), kind))).collect())
+    }
+
+    /// What the node is made from; `bootstrap` gives the endpoints to join each overlay by.
+    pub fn configure(
+        &self,
+        identities: &Identities,
+        bootstrap: impl Fn(Kind) -> Vec<SocketAddr>,
+    ) -> Result<Vec<OverlayConfig>, Failure> {
+        let one = |(kind, known): &(Kind, Known)| {
+            let (suite, access) = match (kind, &identities.group, &identities.public) {
+                (Kind::Private, Some(group), _) => {
+                    (group.suite()?, Access::Members(group.keyring.clone()))
+                }
+                (Kind::Public, _, Some(public)) => (public.suite()?, Access::Public),
+                _ => return Ok(None),
+            };
+            Ok(Some(OverlayConfig {
+                suite: Box::new(suite),
+                access,
+                bootstrap: bootstrap(*kind),
+                known: known.peers().iter().map(|peer| (peer.id, peer.endpoint)).collect(),
+                shortcuts: Box::new(Harmonic),
+            }))
+        };
+        self.0.iter().filter_map(|overlay| one(overlay).transpose()).collect()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (Instance, Kind)> {
+        self.0.iter().enumerate().map(|(n, (kind, _))| (Instance(n as u8), *kind))
+    }
+
+    /// Whose an overlay is.
+    pub fn kind(&self, instance: Instance) -> Kind {
+        self.0[instance.0 as usize].0
+    }
+
+    /// The overlay that a user means: the public one, or the node's first.
+    pub fn chosen(&self, is_public: bool) -> Result<Instance, String> {
+        if !is_public {
+            return Ok(Instance(0));
+        }
+        let public = self.iter().find(|(_, kind)| *kind == Kind::Public);
+        public.map(|(instance, _)| instance).ok_or_else(|| {
+            "this node is in no public overlay: set public in its configuration, or leave out \
+             --public"
+                .into()
+        })
+    }
+
+    /// The peers to remember of an overlay.
+    pub fn known(&mut self, instance: Instance) -> &mut Known {
+        &mut self.0[instance.0 as usize].1
+    }
+
+    /// The peers to remember of each overlay.
+    pub fn all_known(&mut self) -> impl Iterator<Item = &mut Known> {
+        self.0.iter_mut().map(|(_, known)| known)
+    }
+}
