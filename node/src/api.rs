@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
 use std::sync::Arc;
 
-use pki::{NodeId, UnixTime};
+use pki::{NodeId, SignedSecret, UnixTime};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -24,8 +24,8 @@ use crate::overlays::Kind;
 
 /// Clients served at a time; more wait.
 const CLIENTS_MAX: usize = 32;
-/// Longest request in bytes: a name and a value of 512 bytes, escaped.
-const REQUEST_LEN_MAX: u64 = 8192;
+/// Longest request in bytes: an announcement of 2,000 notices with 64 group secrets.
+const REQUEST_LEN_MAX: u64 = 1 << 20;
 /// Questions that wait for the driver; askers wait for room.
 pub const QUESTIONS_MAX: usize = 64;
 
@@ -71,13 +71,30 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         public: bool,
     },
+    /// Take revocation notices and group secrets, and tell all members.
+    Announce {
+        /// Notices and heads in text form, a line each.
+        notices: String,
+        /// Generations of the group secret.
+        #[serde(default)]
+        secrets: Vec<SignedSecret>,
+    },
+    /// Walk the ring and count who knows a notice.
+    Acknowledgements {
+        /// Its number; that of the newest that this node knows if not given.
+        #[serde(default)]
+        number: Option<u64>,
+    },
 }
 
 impl Request {
     /// Whether the public overlay is meant and not the node's first.
     pub fn is_public(&self) -> bool {
         match self {
-            Request::Status | Request::Peers => false,
+            Request::Status
+            | Request::Peers
+            | Request::Announce { .. }
+            | Request::Acknowledgements { .. } => false,
             Request::Ping { public, .. }
             | Request::DhtGet { public, .. }
             | Request::DhtPut { public, .. }
@@ -266,6 +283,33 @@ pub struct CrawledNode {
     pub node_id: NodeId,
     /// Whether its neighbours are right.
     pub consistent: bool,
+    /// Number of the newest revocation notice that it knows.
+    pub notices: u64,
+}
+
+/// Answer to [`Request::Announce`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Announced {
+    /// Number of the newest notice.
+    pub number: u64,
+    /// Newest generation of the group secret.
+    pub generation: u32,
+}
+
+/// Answer to [`Request::Acknowledgements`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Acknowledgements {
+    /// Number of the notice.
+    pub number: u64,
+    /// Nodes that answered, this one included.
+    pub live: usize,
+    /// Those of them that say that they know the notice.
+    pub acknowledged: usize,
+    /// When the last of those learned of it, in seconds since 1970, as they say; of a newer notice if they
+    /// know one. None if all knew it when they started.
+    pub last_at: Option<u64>,
+    /// Whether the whole ring was walked.
+    pub complete: bool,
 }
 
 /// A question to the driver, with the way back.

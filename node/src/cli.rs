@@ -39,6 +39,9 @@ pub enum Command {
     Crawl(AskIn),
     /// Join a group by a code that is confirmed in the browser, here or on another machine
     Join(Join),
+    /// Tell all members of a revocation, or count who has heard
+    #[command(subcommand)]
+    Notices(Notices),
     /// Make this node's key, if there is none, and write a certificate request for `ca sign`
     Request(MakeRequest),
     /// Hold the authority of a group, with no server at all
@@ -189,6 +192,29 @@ pub struct Join {
     pub up: bool,
     #[command(flatten)]
     pub overrides: Overrides,
+}
+
+/// `warren notices`.
+#[derive(Debug, Subcommand)]
+pub enum Notices {
+    /// Give the daemon a file of notices, which it passes on to everybody at once
+    Announce {
+        /// The file, as `ca revoke` wrote it
+        file: PathBuf,
+        /// Blob with the group secrets that go with it, as `ca blob` wrote it
+        #[arg(long, value_name = "FILE")]
+        blob: Option<PathBuf>,
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Count the live nodes that have a notice, and say since when the last one has it
+    Status {
+        /// Number of the notice [default: the newest]
+        #[arg(long)]
+        number: Option<u64>,
+        #[command(flatten)]
+        ask: Ask,
+    },
 }
 
 /// `warren request`.

@@ -5,11 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pki::UnixTime;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::{
-    Crawl, Overlay, Peer, Pong, Reply, Request, ServiceStatus, Status, Stored, Values,
+    Acknowledgements, Announced, Crawl, Overlay, Peer, Pong, Reply, Request, ServiceStatus, Status,
+    Stored, Values,
 };
 use crate::cli::Ask;
 use crate::config::{STATE_DIR_DEFAULT, socket_path};
@@ -77,6 +79,11 @@ fn render(request: &Request, value: Value) -> Result<String, Failure> {
             format!("stored by {replicas} nodes\n")
         }
         Request::Crawl { .. } => render_crawl(&read(value)?),
+        Request::Announce { .. } => {
+            let Announced { number, generation } = read(value)?;
+            format!("announced: newest notice {number}, group secret {generation}\n")
+        }
+        Request::Acknowledgements { .. } => render_acknowledgements(&read(value)?),
     })
 }
 
@@ -164,6 +171,13 @@ fn render_values(found: &Values) -> String {
         text += "not all replicas answered: there may be more\n";
     }
     text
+}
+
+fn render_acknowledgements(answer: &Acknowledgements) -> String {
+    let Acknowledgements { number, live, acknowledged, last_at, complete } = answer;
+    let last = last_at.map_or(String::new(), |at| format!(", the last since {}", UnixTime(at)));
+    let partly = if *complete { "" } else { "; the walk was not completed" };
+    format!("{acknowledged} of {live} live nodes have notice {number}{last}{partly}\n")
 }
 
 fn render_crawl(crawl: &Crawl) -> String {

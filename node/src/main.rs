@@ -45,9 +45,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use api::Request;
-use cli::{Cli, Command, Dht};
-use config::Role;
+use cli::{Cli, Command, Dht, Notices};
+use config::{Role, read_text};
 use failure::Failure;
+use pki::Blob;
 
 fn main() -> ExitCode {
     match run(&Cli::parse().command) {
@@ -77,6 +78,19 @@ fn run(command: &Command) -> Result<(), Failure> {
         }
         Command::Crawl(within) => {
             client::run(&Request::Crawl { public: within.public }, &within.ask)
+        }
+        Command::Notices(Notices::Announce { file, blob, ask }) => {
+            let secrets = match blob {
+                Some(path) => {
+                    Blob::parse(&read_text(path)?).map_err(Failure::identity)?.group_secrets
+                }
+                None => Vec::new(),
+            };
+            let notices = read_text(file)?;
+            client::run(&Request::Announce { notices, secrets }, ask)
+        }
+        Command::Notices(Notices::Status { number, ask }) => {
+            client::run(&Request::Acknowledgements { number: *number }, ask)
         }
         Command::Join(join) => enrol::join::run(join),
         Command::Request(make) => request::run(make),

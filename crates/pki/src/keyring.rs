@@ -38,7 +38,7 @@ const KIND: u8 = 3;
 const SIGNATURE_LABEL: &[u8] = b"warren group secret v1\0";
 
 /// A generation of the group secret with the authority's word for it. Never printed.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Text", into = "Text")]
 pub struct SignedSecret {
     /// The secret and its number.

@@ -7,6 +7,7 @@
 //! | module | question it answers |
 //! |---|---|
 //! | [`node`] | what goes in, what comes out, and how the machines are wired |
+//! | [`bounds`] | how full are its bounded tables and queues |
 //! | [`time`], [`timer`], [`rng`] | what time is it, what is due next, where does chance come from |
 //! | [`ring`] | how far apart are two IDs, and which way round |
 //! | [`wire`] | what do the bytes mean |
@@ -21,6 +22,7 @@
 
 #![warn(clippy::iter_over_hash_type)]
 
+pub mod bounds;
 pub mod dht;
 pub mod lane;
 pub mod link;

@@ -4,6 +4,7 @@
 //! - [`population`]: who lives in a world;
 //! - [`check`]: what must hold in a world, and where it does not;
 //! - [`scenario`]: files that say what happens, and the tables that come of them;
+//! - [`story`]: runs with an end that must be good, told with many seeds;
 //! - [`latency`]: delay matrices, measured (files) or generated (King-like);
 //! - [`hash`]: the running hash by which two runs prove that they were equal;
 //! - [`stats`]: means, intervals and the goodness-of-fit tests that the row tests use;
@@ -21,4 +22,5 @@ pub mod population;
 pub mod report;
 pub mod scenario;
 pub mod stats;
+pub mod story;
 pub mod world;

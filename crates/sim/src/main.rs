@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use warren_sim::latency::DelayMatrix;
 use warren_sim::report::{Cell, Table};
 use warren_sim::scenario::{self, Progress, Scenario};
+use warren_sim::story::{self, Story, Telling};
 
 /// Deterministic simulator of the Warren overlay.
 #[derive(Debug, Parser)]
@@ -23,6 +24,8 @@ struct Cli {
 enum Command {
     /// Run a scenario file and print one row per step.
     Run(Run),
+    /// Tell a story with many seeds and print one row of CSV per seed.
+    Story(Sweep),
     /// Print the statistics of a delay matrix.
     Matrix(Matrix),
 }
@@ -42,6 +45,21 @@ struct Run {
     /// Print no progress and no summary.
     #[arg(long)]
     quiet: bool,
+}
+
+#[derive(Debug, Args)]
+struct Sweep {
+    /// The story.
+    story: Story,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// How many seeds.
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// How many at a time; as many as the machine has processors, if not said.
+    #[arg(long)]
+    jobs: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +94,7 @@ struct Format {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run(&args),
+        Command::Story(args) => sweep(&args),
         Command::Matrix(args) => matrix(&args),
     };
     match result {
@@ -113,6 +132,36 @@ fn run(args: &Run) -> Result<()> {
             Err(error).with_context(|| args.scenario.display().to_string())
         }
     }
+}
+
+/// Rows come as soon as all before them are there: what is interrupted leaves its results.
+fn sweep(args: &Sweep) -> Result<()> {
+    let Sweep { story, first, seeds, jobs } = *args;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let style = ProgressStyle::with_template("[{elapsed}] {bar:30} {pos} of {len}, {eta} left");
+    let bar = match std::io::stderr().is_terminal() {
+        true => ProgressBar::new(seeds),
+        false => ProgressBar::hidden(),
+    };
+    let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    println!("{}", story::COLUMNS.join(","));
+    let mut bad = Vec::new();
+    story::sweep(
+        story,
+        first..first.saturating_add(seeds),
+        jobs.unwrap_or(processors),
+        |telling| {
+            let mut table = Telling::table();
+            table.push(telling.row());
+            let row = table.to_csv();
+            bar.suspend(|| println!("{}", row.lines().nth(1).unwrap_or_default()));
+            bar.inc(1);
+            bad.extend(telling.trouble.map(|_| telling.seed));
+        },
+    );
+    bar.finish_and_clear();
+    anyhow::ensure!(bad.is_empty(), "{} of {seeds} seeds went wrong: {bad:?}", bad.len());
+    Ok(())
 }
 
 fn matrix(args: &Matrix) -> Result<()> {

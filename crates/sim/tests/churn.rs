@@ -87,3 +87,16 @@ fn sim_nb_03_two_halves_become_one_ring_again() {
     println!("one ring again {took:?} after the partition of 120 s was healed");
     assert!(took <= 120 * SECOND);
 }
+
+#[test]
+fn sim_nb_03_a_bootstrap_node_that_nobody_remembers_is_found_at_its_endpoint() {
+    // Longer than lost peers are dialled.
+    let forgotten = Duration::from_secs(13 * 3_600);
+    let (mut world, hosts) = settled(&Population::new(12), 8);
+    world.kill(hosts[0]);
+    world.forget(hosts[0]);
+    world.run_for(forgotten);
+    world.restart(hosts[0]);
+    let took = wait_for_ring(&mut world);
+    println!("found {took:?} after its start");
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::{INSTANCE, settled, wait_for_ring};
 use proto::node::api::Answer;
+use warren_sim::check::replicas_are_placed;
 use warren_sim::population::Population;
 use warren_sim::world::{HostId, World};
 
@@ -13,6 +14,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Longer than any operation may take.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// Time in which replicas that share nothing have compared every part of what they own.
+const COPIED_MAX: Duration = Duration::from_secs(300);
 /// Times that a reader asks.
 const TRIES: usize = 3;
 /// How often the nodes throw away what has expired: `proto::dht::SWEEP`.
@@ -71,6 +74,10 @@ fn sim_dh_05_keys_survive_thirty_percent_loss() {
         "ring whole {repair:?} after 30 of 100 died; {read} of {asked} reads, {retried} retried"
     );
     assert!(read as f64 >= asked as f64 * 0.999, "{read} of {asked}");
+
+    let is_short = |world: &World| !replicas_are_placed(world, INSTANCE).is_clean();
+    let placed = world.run_while(is_short, COPIED_MAX).expect("every value is at all its owners");
+    println!("every value at all owners of its points {placed:?} later");
 }
 
 #[test]

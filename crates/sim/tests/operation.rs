@@ -28,21 +28,24 @@ fn sim_op_01_crawl_of_a_whole_ring_finds_everybody_right() {
     assert_eq!((report.nodes.len(), report.consistent()), (60, 60));
 }
 
+/// A goodbye is lost on its way to one neighbour, which for some seconds names a node that is gone.
 #[test]
-fn sim_op_01_crawl_finds_the_stale_neighbour() {
+fn sim_op_01_exactly_the_node_with_the_stale_neighbour_is_reported() {
     let (mut world, _) = settled(&Population::new(60), 1);
-    // The walk comes by at once, when the dead node is still everybody's neighbour.
     let ring = topology(&world).members;
-    let (crawler, dead) = (ring[30].host, ring[32].id);
-    world.kill(ring[32].host);
+    let (crawler, gone, stale) = (ring[30].host, &ring[40], &ring[41]);
+    world.block(gone.host, stale.host);
+    world.leave(gone.host);
+    world.run_for(Duration::from_secs(2));
+    let named = topology(&world).members.iter().filter(|m| m.peers.contains(&gone.id)).count();
+    assert_eq!(named, 1, "the others heard the goodbye");
+
     let report = crawl(&mut world, crawler);
-    assert_eq!(report.silent, [dead]);
+    assert!(report.complete);
     assert_eq!(report.nodes.len(), 59);
-    let stale = report.nodes.iter().filter(|node| !node.consistent);
-    let named: Vec<bool> =
-        stale.map(|node| node.left.contains(&dead) || node.right.contains(&dead)).collect();
-    println!("{} of 59 name the dead among their nearest two", named.len());
-    assert!((2..=4).contains(&named.len()) && named.iter().all(|&named| named));
+    let wrong: Vec<_> =
+        report.nodes.iter().filter(|node| !node.consistent).map(|node| node.id).collect();
+    assert_eq!(wrong, [stale.id]);
 }
 
 #[test]

@@ -14,7 +14,10 @@ use proto::session::null::{NullSuite, Sizes};
 use proto::vpn::address::Subnet;
 use proto::{Node, NodeId};
 use std::net::SocketAddr;
-use warren_sim::check::{Topology, bounds_hold, every_live_pair_is_routable, ring_is_consistent};
+use warren_sim::check::{
+    Topology, always, every_live_pair_is_routable, near_neighbours_are_within_bounds,
+    ring_is_consistent,
+};
 use warren_sim::hash::EventHash;
 use warren_sim::population::VirtualNetwork;
 use warren_sim::world::{HostId, World};
@@ -111,8 +114,9 @@ fn story(seed: u64) -> EventHash {
         let picture = Topology::of_those(&world, place);
         assert_eq!(picture.len(), nodes);
         every_live_pair_is_routable(&picture).assert_clean();
-        bounds_hold(&picture).assert_clean();
+        near_neighbours_are_within_bounds(&picture).assert_clean();
     }
+    assert!(always(&world).is_empty(), "{:?}", always(&world));
     let ids: Vec<NodeId> = members.iter().filter_map(|&host| world.id(host)).collect();
     for (host, node) in world.live() {
         if let Some(instance) = private(host) {

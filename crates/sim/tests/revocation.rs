@@ -9,6 +9,7 @@ use common::{INSTANCE, SETTLE_MAX, settled, wait_for_ring};
 use pki::{CertificateAuthority, GroupSecret, Keyring, Revoked, SignedSecret, Trust, UnixTime};
 use proto::NodeId;
 use proto::link::sent::Cause;
+use proto::node::api::Answer;
 use warren_sim::population::Population;
 use warren_sim::world::{HostId, World};
 
@@ -205,6 +206,13 @@ fn sim_rv_05_whom_a_notice_puts_out_does_not_get_the_next_secret_and_who_lags_do
     let members: Vec<HostId> =
         hosts.iter().copied().filter(|&host| host != victim && host != late).collect();
     assert!(members.iter().all(|&host| generation(&world, host) == 4));
+    let crawl = world.ask(hosts[2], 60 * SECOND, |node, ticket, now| {
+        node.crawl(ticket, INSTANCE, now);
+    });
+    let Ok(Answer::Crawl(report)) = crawl else { panic!("{crawl:?}") };
+    let (acknowledged, last) = report.acknowledged(3);
+    assert_eq!((acknowledged, report.nodes.len()), (18, 18));
+    assert!((1..=world.now().unix.as_secs()).contains(&last), "{last}");
     assert_eq!(generation(&world, victim), 1);
     // Three generations behind: it gets in with what it has, and others reach it until it has the newest.
     world.restart(late);

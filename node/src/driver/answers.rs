@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use pki::UnixTime;
+use pki::{SignedSecret, UnixTime};
 use proto::NodeId;
 use proto::overlay::Instance;
 use proto::path::Path;
@@ -11,6 +11,7 @@ use proto::time::Instant;
 use tokio::sync::oneshot;
 
 use super::Driver;
+use super::commands::About;
 use crate::api::{self, Question, Reply, Request};
 use crate::metrics::{MembershipSnapshot, OverlaySnapshot, Snapshot};
 use crate::overlays::Kind;
@@ -28,6 +29,12 @@ impl Driver {
                 drop(reply.send(Reply::of(&self.status())));
             }
             Question::Request(Request::Peers, reply) => drop(reply.send(Reply::of(&self.peers()))),
+            Question::Request(Request::Announce { notices, secrets }, reply) => {
+                drop(reply.send(self.announce(&notices, secrets)));
+            }
+            Question::Request(Request::Acknowledgements { number }, reply) => {
+                self.acknowledgements(number, reply);
+            }
             Question::Request(request, reply) => {
                 let within = self.overlays.chosen(request.is_public());
                 let asked = within.and_then(|within| Ok((within, self.subject(within, &request)?)));
@@ -55,7 +62,9 @@ impl Driver {
         request: Request,
         reply: oneshot::Sender<Reply>,
     ) {
-        let Some(ticket) = self.work.commands.begin(about, reply) else { return };
+        let Some(ticket) = self.work.commands.begin(About::Node(about), reply) else {
+            return;
+        };
         let now = self.clock.now();
         match request {
             Request::Ping { .. } => self.node.ping(ticket, within, about, now),
@@ -66,7 +75,35 @@ impl Driver {
                 self.node.put(ticket, within, name, value, ttl, now);
             }
             Request::Crawl { .. } => self.node.crawl(ticket, within, now),
-            Request::Status | Request::Peers => {}
+            Request::Status
+            | Request::Peers
+            | Request::Announce { .. }
+            | Request::Acknowledgements { .. } => {}
+        }
+    }
+
+    /// Walks the ring to count who knows a notice.
+    fn acknowledgements(&mut self, number: Option<u64>, reply: oneshot::Sender<Reply>) {
+        let newest = || self.node.trust().map_or(0, |trust| trust.ledger().number());
+        let about = About::Notice(number.unwrap_or_else(newest));
+        match self.overlays.chosen(false) {
+            Ok(within) => {
+                if let Some(ticket) = self.work.commands.begin(about, reply) {
+                    self.node.crawl(ticket, within, self.clock.now());
+                }
+            }
+            Err(why) => drop(reply.send(Reply::Error(why))),
+        }
+    }
+
+    /// Takes what the authority said and tells everybody.
+    fn announce(&mut self, notices: &str, secrets: Vec<SignedSecret>) -> Reply {
+        match self.node.announce(notices, secrets, self.clock.now()) {
+            Ok(()) => Reply::of(&api::Announced {
+                number: self.node.trust().map_or(0, |trust| trust.ledger().number()),
+                generation: self.node.keyring().generation(),
+            }),
+            Err(error) => Reply::Error(error.to_string()),
         }
     }
 

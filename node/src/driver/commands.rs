@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use proto::NodeId;
 use proto::node::api::{Answer, Ticket};
+use proto::overlay::crawl::{Report, Visited};
 use tokio::sync::oneshot;
 
 use crate::api::{self, Reply};
@@ -18,16 +19,24 @@ pub struct Commands {
     last_ticket: u64,
 }
 
+/// What a command is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A node.
+    Node(NodeId),
+    /// Who knows the notice of this number.
+    Notice(u64),
+}
+
 #[derive(Debug)]
 struct Waiter {
-    /// The node that the command is about.
-    node: NodeId,
+    about: About,
     reply: oneshot::Sender<Reply>,
 }
 
 impl Commands {
     /// Remembers who asked; `None`, and the asker is told, if too many wait.
-    pub fn begin(&mut self, node: NodeId, reply: oneshot::Sender<Reply>) -> Option<Ticket> {
+    pub fn begin(&mut self, about: About, reply: oneshot::Sender<Reply>) -> Option<Ticket> {
         // Those who left are not waited for any more.
         self.waiting.retain(|_, waiter| !waiter.reply.is_closed());
         if self.waiting.len() >= COMMANDS_MAX {
@@ -36,20 +45,21 @@ impl Commands {
         }
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
-        self.waiting.insert(ticket, Waiter { node, reply });
+        self.waiting.insert(ticket, Waiter { about, reply });
         Some(ticket)
     }
 
     /// Passes the node's answer on.
     pub fn finish(&mut self, ticket: Ticket, answer: Answer) {
-        let Some(Waiter { node, reply }) = self.waiting.remove(&ticket) else { return };
+        let Some(Waiter { about, reply }) = self.waiting.remove(&ticket) else { return };
         let text = match answer {
-            Answer::Pong { rtt, hops, path } => Reply::of(&api::Pong {
-                node_id: node,
-                rtt_ms: rtt.as_secs_f64() * 1e3,
-                hops,
-                path: path.into(),
-            }),
+            Answer::Pong { rtt, hops, path } => match about {
+                About::Node(node_id) => {
+                    let rtt_ms = rtt.as_secs_f64() * 1e3;
+                    Reply::of(&api::Pong { node_id, rtt_ms, hops, path: path.into() })
+                }
+                About::Notice(_) => Reply::Error("a pong answers no question for notices".into()),
+            },
             Answer::Values { records, complete } => {
                 let values = records.into_iter().map(|record| api::Value {
                     owner: record.owner,
@@ -59,20 +69,39 @@ impl Commands {
                 Reply::of(&api::Values { values: values.collect(), complete })
             }
             Answer::Stored { replicas, .. } => Reply::of(&api::Stored { replicas }),
-            Answer::Crawl(report) => Reply::of(&api::Crawl {
-                consistent: report.consistent(),
-                complete: report.complete,
-                silent: report.silent,
-                nodes: report
-                    .nodes
-                    .iter()
-                    .map(|node| api::CrawledNode { node_id: node.id, consistent: node.consistent })
-                    .collect(),
-            }),
+            Answer::Crawl(report) => match about {
+                About::Node(_) => Reply::of(&crawled(report)),
+                About::Notice(number) => Reply::of(&acknowledged(number, &report)),
+            },
             Answer::Failed(why) => Reply::Error(why),
         };
         // Whoever asked and left needs no answer.
         let _ = reply.send(text);
+    }
+}
+
+fn crawled(report: Report) -> api::Crawl {
+    let node = |node: &Visited| api::CrawledNode {
+        node_id: node.id,
+        consistent: node.consistent,
+        notices: node.notices,
+    };
+    api::Crawl {
+        consistent: report.consistent(),
+        complete: report.complete,
+        nodes: report.nodes.iter().map(node).collect(),
+        silent: report.silent,
+    }
+}
+
+fn acknowledged(number: u64, report: &Report) -> api::Acknowledgements {
+    let (acknowledged, last) = report.acknowledged(number);
+    api::Acknowledgements {
+        number,
+        live: report.nodes.len(),
+        acknowledged,
+        last_at: Some(last).filter(|&at| at > 0),
+        complete: report.complete,
     }
 }
 
@@ -86,7 +115,7 @@ mod tests {
         let mut commands = Commands::default();
         let mut begin = || {
             let (sender, receiver) = oneshot::channel();
-            (commands.begin(node, sender), receiver)
+            (commands.begin(About::Node(node), sender), receiver)
         };
         let waiting: Vec<_> = (0..COMMANDS_MAX).map(|_| begin()).collect();
         assert!(waiting.iter().all(|(ticket, _)| ticket.is_some()));

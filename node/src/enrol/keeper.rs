@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pki::enrolment::Grant;
+use pki::enrolment::{Grant, WAIT_MAX_SECONDS};
 use pki::{Trust, UnixTime};
 use proto::rng::Rng;
 use tokio::sync::mpsc;
@@ -24,8 +24,12 @@ use crate::state::StateDir;
 
 /// Updates that wait for the driver; the tasks wait for room.
 const UPDATES_MAX: usize = 8;
-/// Shortest time between two questions for notices, for services that do not hold them.
+/// Pause between two questions for notices that the service holds, or answers with news.
 const NOTICES_PAUSE: Duration = Duration::from_secs(1);
+/// An answer without news that comes sooner was not held: the service has no room for that now.
+const HELD_MIN: Duration = Duration::from_secs(5);
+/// Pause after such an answer, give or take half of it: as long as a question is held.
+const UNHELD_PAUSE: Duration = Duration::from_secs(WAIT_MAX_SECONDS as u64);
 /// Pause after the first failure to get notices.
 const NOTICES_RETRY: Duration = Duration::from_secs(5);
 /// Longest such pause: how late a revocation can be that comes by HTTPS alone, once the service is back.
@@ -191,11 +195,14 @@ impl Notices {
         let mut backoff = Backoff::new(NOTICES_RETRY);
         let mut last_trouble = None;
         while !driver.is_closed() {
+            let asked = self.clock.instant();
             let (update, pause) = match self.ask().await {
                 Ok(news) => {
                     backoff.succeed();
                     last_trouble = None;
-                    (news.map_or(Update::Contact, Update::Notices), NOTICES_PAUSE)
+                    let held = self.clock.instant().saturating_since(asked);
+                    let pause = self.pause(held, news.is_some());
+                    (news.map_or(Update::Contact, Update::Notices), pause)
                 }
                 Err(trouble) => {
                     let text = trouble.to_string();
@@ -219,6 +226,14 @@ impl Notices {
         }
     }
 
+    /// How long to wait after an answer.
+    fn pause(&mut self, held: Duration, has_news: bool) -> Duration {
+        match has_news || held >= HELD_MIN {
+            true => NOTICES_PAUSE,
+            false => self.rng.jitter(UNHELD_PAUSE, 0.5),
+        }
+    }
+
     /// Waits for news and verifies it; `None` if there is none.
     async fn ask(&mut self) -> Result<Option<String>, Trouble> {
         let ledger = self.trust.ledger_mut();
@@ -227,5 +242,27 @@ impl Notices {
         let news = taken.map_err(|error| self.service.unusable(error))?;
         ledger.prune(self.clock.now().unix);
         Ok((news > 0).then_some(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pki::{CertificateAuthority, Enrolment, enrolment::Token};
+
+    #[test]
+    fn a_service_that_has_no_room_to_hold_questions_is_not_flooded() {
+        let authority = CertificateAuthority::create("team", UnixTime(1_800_000_000)).unwrap();
+        let trust = Trust::new("team", &[authority.certificate().clone()], None).unwrap();
+        let url = "https://vpn.example.org".parse().unwrap();
+        let enrolment = Enrolment { url, pins: Vec::new(), token: Token::random() };
+        let service = Service::new(&enrolment).unwrap();
+        let rng = Rng::new([1; 32]);
+        let mut notices = Notices { trust, service, clock: Clock::start(), rng };
+        let second = Duration::from_secs(1);
+        assert_eq!(notices.pause(30 * second, false), NOTICES_PAUSE, "held");
+        assert_eq!(notices.pause(Duration::ZERO, true), NOTICES_PAUSE, "news");
+        let unheld = notices.pause(Duration::ZERO, false);
+        assert!((15 * second..=45 * second).contains(&unheld), "{unheld:?}");
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
-use pki::enrolment::{CertificateRequest, ServiceUrl};
+use pki::enrolment::{CertificateRequest, ServiceUrl, WAIT_MAX_SECONDS};
 use pki::enrolment::{
     Code, Denial, DeviceAnswer, DeviceCode, DeviceTokenAnswer, Grant, KeyAnswer, KeyRequest,
     Message, Nonce, NonceAnswer, NoticesAnswer, Pending, Pin, RenewalRequest, Token, UserCode,
@@ -23,7 +23,7 @@ use pki::{
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// How long the double holds a question, whatever the node asks for.
+/// How long the double holds a question for a certificate, whatever the node asks for.
 const HOLD: Duration = Duration::from_secs(2);
 
 /// What the double does and has seen.
@@ -283,8 +283,13 @@ fn answer(
         }
         "/enrol/v1/notices" => {
             let after: u64 = query.strip_prefix("after=").context("after")?.parse()?;
-            let end = Instant::now() + HOLD;
-            while lock().trust.ledger().number() <= after && Instant::now() < end {
+            let head = lock().trust.ledger().head().cloned();
+            let end = Instant::now() + Duration::from_secs(WAIT_MAX_SECONDS.into());
+            let is_old = |ledger: &pki::Ledger| {
+                ledger.number() <= after
+                    && ledger.head().map(|h| h.issued) == head.as_ref().map(|h| h.issued)
+            };
+            while is_old(lock().trust.ledger()) && Instant::now() < end {
                 thread::sleep(Duration::from_millis(20));
             }
             ok(&NoticesAnswer { notices: lock().trust.ledger().to_text() }.to_json())

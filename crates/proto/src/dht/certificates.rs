@@ -6,6 +6,7 @@
 
 use super::Context;
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::wire::record::Record;
 use std::collections::BTreeMap;
 
@@ -37,6 +38,10 @@ struct Cached {
 impl Certificates {
     pub(super) fn get(&self, owner: NodeId) -> Option<&[u8]> {
         self.by_owner.get(&owner).map(|c| c.certificate.as_slice())
+    }
+
+    pub(super) fn fill(&self) -> Fill {
+        Fill::new("certificates of owners", self.by_owner.len(), CERTIFICATES_MAX)
     }
 
     fn insert(&mut self, owner: NodeId, certificate: Vec<u8>) {

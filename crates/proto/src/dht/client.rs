@@ -6,11 +6,14 @@
 //! the other points have answered too, so that all eight replicas get the value.
 
 use super::ask::{Asked, Patience};
-use super::create::{self, Next, Stage, Vote};
+use super::create::{self, Next, Rival, Stage, Vote};
 use super::get::Get;
 use super::publish::{PUBLISHED_MAX, Publication, Published, Refreshed, TTL_MIN};
-use super::{CommandError, Context, Dht, Effect, Failure, OpId, Outcome, TTL_MAX, Timer, send};
+use super::{
+    CommandError, Context, Dht, Effect, Failure, GiveWay, OpId, Outcome, TTL_MAX, Timer, send,
+};
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::time::Instant;
 use crate::wire::dht::{Body, Message};
 use crate::wire::record::{Key, Kind, PAYLOAD_MAX, Record};
@@ -21,6 +24,9 @@ use std::time::Duration;
 pub const OP_TIME_MAX: Duration = Duration::from_secs(10);
 /// Most operations at a time; a node has a handful.
 pub const OPS_MAX: usize = 128;
+/// Most operations of the node's own beside them: refreshes of what it published, and the rest withdrawals,
+/// which may be left out since what is not withdrawn expires.
+const OWN_OPS_MAX: usize = 2 * PUBLISHED_MAX;
 /// When a replica that was not ready is asked again: it needs some round trips.
 const NOT_READY_PAUSE: Duration = Duration::from_millis(300);
 /// Pause before a create begins again: the others withdraw meanwhile.
@@ -47,11 +53,16 @@ pub(super) struct Op {
 pub(super) enum Task {
     Put { record: Record, asked: Asked<Vote>, noted: bool },
     Get(Get),
-    Create { record: Record, asked: Asked<Vote>, stage: Stage, renews: bool, won: bool },
+    Create { record: Record, asked: Asked<Vote>, stage: Stage, rival: Rival, won: bool },
     Withdraw { record: Record, asked: Asked<()> },
 }
 
 impl Client {
+    /// How full the table of operations is.
+    pub(super) fn fill(&self) -> Fill {
+        Fill::new("operations", self.ops.len(), OPS_MAX + OWN_OPS_MAX)
+    }
+
     /// Whether a write of this key is under way.
     pub(super) fn is_writing(&self, key: Key) -> bool {
         self.ops.values().any(|op| match &op.task {
@@ -67,9 +78,9 @@ impl Task {
         Task::Put { record, asked: Asked::new(cx.rng.u64(), cx.now.instant), noted: false }
     }
 
-    pub(super) fn create(record: Record, renews: bool, cx: &mut Context<'_>) -> Task {
+    pub(super) fn create(record: Record, rival: Rival, cx: &mut Context<'_>) -> Task {
         let asked = Asked::new(cx.rng.u64(), cx.now.instant);
-        Task::Create { record, asked, stage: Stage::Reserve, renews, won: false }
+        Task::Create { record, asked, stage: Stage::Reserve, rival, won: false }
     }
 
     fn withdraw(record: Record, cx: &mut Context<'_>) -> Task {
@@ -113,6 +124,7 @@ impl Dht {
         key: Key,
         payload: Vec<u8>,
         ttl: Duration,
+        way: GiveWay,
         cx: &mut Context<'_>,
     ) -> Result<(), CommandError> {
         self.check_command(key, Kind::Exclusive, &payload, ttl)?;
@@ -120,14 +132,15 @@ impl Dht {
             return Err(CommandError::Busy);
         }
         let record = self.sign(key, payload.clone(), ttl, cx);
-        let renews = match self.client.published.get_mut(&key) {
+        let rival = match self.client.published.get_mut(&key) {
             Some(p) => {
                 (p.payload, p.ttl) = (payload, ttl);
-                true
+                Rival::Held
             }
-            None => false,
+            None if way == GiveWay::ToOne => Rival::Any,
+            None => Rival::Most,
         };
-        let task = Task::create(record, renews, cx);
+        let task = Task::create(record, rival, cx);
         self.start(Some(op), task, cx);
         Ok(())
     }
@@ -385,7 +398,7 @@ impl Dht {
         let now = cx.now.instant;
         let time_out = now >= op.started + OP_TIME_MAX;
         loop {
-            let Task::Create { record, asked, stage, renews, won } = &mut op.task else {
+            let Task::Create { record, asked, stage, rival, won } = &mut op.task else {
                 return false;
             };
             let key = record.key;
@@ -406,7 +419,7 @@ impl Dht {
             if *won {
                 return asked.waiting() > 0 && !time_out;
             }
-            let next = create::judge(asked, *renews);
+            let next = create::judge(asked, *rival, *stage);
             match next {
                 Next::Proceed if *stage == Stage::Reserve => {
                     *stage = Stage::Commit;
@@ -423,7 +436,10 @@ impl Dht {
                     return asked.waiting() > 0 && !time_out;
                 }
                 Next::Lose(winner) => {
-                    self.give_up(key, ttl, cx);
+                    // A claim that nobody is known to have noted is left to end by itself.
+                    if *rival != Rival::Any || asked.count(|vote| *vote == Vote::Yes) > 0 {
+                        self.give_up(key, ttl, cx);
+                    }
                     self.note_refresh(key, Refreshed::Lost(winner.clone()), cx);
                     tell(&mut op.tell, Outcome::Taken(winner), cx);
                     return false;
@@ -432,14 +448,14 @@ impl Dht {
                 // Clocks that differ now differ in the next round as well.
                 Next::StartOver if !time_out && !create::clocks_differ(asked) => {
                     *stage = Stage::Pause(now + cx.rng.jitter(START_OVER_PAUSE, 0.5));
-                    if !*renews {
+                    if *rival != Rival::Held {
                         self.give_up(key, ttl, cx);
                     }
                     return true;
                 }
                 Next::Wait | Next::StartOver => {
                     let failure = failure(asked);
-                    if !*renews {
+                    if *rival != Rival::Held {
                         self.give_up(key, ttl, cx);
                     }
                     self.note_refresh(key, Refreshed::Failed, cx);
@@ -452,6 +468,10 @@ impl Dht {
 
     /// Takes back claims and commits of a create that cannot win.
     fn give_up(&mut self, key: Key, ttl: Duration, cx: &mut Context<'_>) {
+        if self.client.ops.len() >= OPS_MAX + OWN_OPS_MAX - PUBLISHED_MAX {
+            self.counts.overflows += 1;
+            return;
+        }
         let withdrawal = self.sign_withdrawal(key, ttl.max(TTL_MIN), cx);
         let task = Task::withdraw(withdrawal, cx);
         self.start(None, task, cx);

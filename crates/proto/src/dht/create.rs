@@ -11,6 +11,9 @@
 //! 3. *Withdraw.* Who cannot win any more takes back claims and commits, with a signed withdrawal that
 //!    outlives older copies of the record. The best claim begins again until all others have done so.
 //!
+//! Who has other keys to choose from gives way to the first replica that holds another's commit: it looks
+//! elsewhere a round trip later, and need not wait for the majority.
+//!
 //! # Why it holds
 //! - A replica holds one committed record per key, and only expiry, its owner or a merge removes it.
 //! - More than half means: of the distinct owners that answered and of the points that did not (`ask`). Two
@@ -225,6 +228,17 @@ pub(super) fn clocks_differ(asked: &Asked<Vote>) -> bool {
     expired > 0 && expired * 2 >= asked.owners().len()
 }
 
+/// To what signs of another owner a create gives way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rival {
+    /// It holds the key already and renews: to a majority of commits, never to a claim.
+    Held,
+    /// To a majority.
+    Most,
+    /// To one commit, before it has any of its own.
+    Any,
+}
+
 /// How far a create has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -246,9 +260,8 @@ pub(super) enum Next {
     StartOver,
 }
 
-/// Judges a round of reserve or commit by the votes so far. Who `renews` holds the key already: a mere claim
-/// does not make it give up.
-pub(super) fn judge(asked: &Asked<Vote>, renews: bool) -> Next {
+/// Judges a round of reserve or commit by the votes so far. To give way early is safe: it only takes back.
+pub(super) fn judge(asked: &Asked<Vote>, rival: Rival, stage: Stage) -> Next {
     let electorate = asked.electorate();
     let is_majority = |n: usize| n * 2 > electorate;
     let yes = asked.count(|v| *v == Vote::Yes);
@@ -261,7 +274,8 @@ pub(super) fn judge(asked: &Asked<Vote>, renews: bool) -> Next {
         Vote::Taken(record) => Some(record),
         _ => None,
     });
-    if let Some(winner) = winners.clone().find(|w| is_majority(taken_by(w.owner))) {
+    let is_enough = |n: usize| is_majority(n) || rival == Rival::Any && stage == Stage::Reserve;
+    if let Some(winner) = winners.clone().find(|w| is_enough(taken_by(w.owner))) {
         return Next::Lose(winner.clone());
     }
     let may_turn_out_taken = winners.clone().any(|w| is_majority(taken_by(w.owner) + asked.open()));
@@ -273,7 +287,7 @@ pub(super) fn judge(asked: &Asked<Vote>, renews: bool) -> Next {
         _ => None,
     });
     match better.min_by_key(|r| r.key.rank(r.owner)) {
-        Some(best) if !renews => Next::Lose(best.clone()),
+        Some(best) if rival != Rival::Held => Next::Lose(best.clone()),
         _ => Next::StartOver,
     }
 }

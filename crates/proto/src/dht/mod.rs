@@ -29,10 +29,12 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use client::OPS_MAX;
 pub use publish::TTL_MIN;
 pub use store::{Limits, TTL_MAX};
 
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::rng::Rng;
 use crate::time::{Instant, Now, UnixTime};
 use crate::timer::Timers;
@@ -83,6 +85,27 @@ pub struct Context<'a> {
 /// Names an operation; chosen by whoever starts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
+
+/// When a create gives way to another owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GiveWay {
+    /// When most replicas say that another one holds the key: for who wants this key and no other.
+    ToMost,
+    /// When the first replica says so: for who has other keys to choose from and no time to lose. One replica
+    /// that lies can keep it from the keys of which it has a point, and no more.
+    ToOne,
+}
+
+/// What a node keeps of one record, to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Where it belongs.
+    pub key: Key,
+    /// Who wrote it.
+    pub owner: NodeId,
+    /// Which of its owner's records it is.
+    pub seq: u64,
+}
 
 /// What the overlay is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +221,8 @@ pub struct Counts {
     pub copies: u64,
     /// Two committed owners of one key that met in a merge.
     pub merges: u64,
+    /// Ranges that this node began to speak for though it could not copy them in time.
+    pub uncopied: u64,
 }
 
 /// Settings of the machine.
@@ -281,6 +306,34 @@ impl Dht {
     /// What was counted so far.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// The records kept here that count at `now`: as a replica, or for a while after it was one.
+    pub fn kept(&self, now: UnixTime) -> impl Iterator<Item = Kept> + '_ {
+        let all = self.store.entries.values().flat_map(|entry| entry.held.values());
+        all.map(|held| &held.record).filter(move |r| r.is_live(now) && !r.withdrawn).map(|r| Kept {
+            key: r.key,
+            owner: r.owner,
+            seq: r.seq,
+        })
+    }
+
+    /// The keys under which this node has written something that it keeps alive, as far as the replicas know.
+    pub fn published(&self) -> impl Iterator<Item = Key> + '_ {
+        let published = self.client.published.keys().copied();
+        published.filter(|&key| !self.client.is_writing(key))
+    }
+
+    /// How full its bounded places are.
+    pub fn fills(&self) -> impl Iterator<Item = Fill> {
+        let own = [
+            self.certificates.fill(),
+            self.pending.fill(),
+            self.rehome.fill(),
+            self.client.fill(),
+            Fill::new("published values", self.client.published.len(), publish::PUBLISHED_MAX),
+        ];
+        self.store.fills().into_iter().chain(own)
     }
 
     /// Records held as a replica, and their bytes.

@@ -5,6 +5,7 @@
 //! meets a better owner there has lost the key and says so.
 
 use super::client::Task;
+use super::create::Rival;
 use super::{Context, Dht, Effect, Event, Timer};
 use crate::time::UnixTime;
 use crate::wire::record::{Key, Kind, Record};
@@ -57,7 +58,7 @@ impl Dht {
         let record = self.sign(key, payload, ttl, cx);
         let task = match key.kind() {
             Kind::Slot => Task::put(record, cx),
-            Kind::Exclusive => Task::create(record, true, cx),
+            Kind::Exclusive => Task::create(record, Rival::Held, cx),
         };
         self.start(None, task, cx);
     }

@@ -17,6 +17,7 @@
 use super::ask::{Patience, TRIES_MAX};
 use super::{Context, Dht, Effect, Timer, send};
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::ring::{self, Arc, Side};
 use crate::time::{Instant, UnixTime};
 use crate::wire::dht::{Body, LISTING_MAX, Listed, Message, Name, Range, TAG_MASK, WANT_MAX};
@@ -128,6 +129,10 @@ impl Rehome {
 
     pub(super) fn is_comparing(&self, id: u64) -> bool {
         self.comparisons.contains_key(&id)
+    }
+
+    pub(super) fn fill(&self) -> Fill {
+        Fill::new("comparisons", self.comparisons.len(), COMPARISONS_MAX)
     }
 
     fn own(&self, me: NodeId) -> Range {
@@ -284,6 +289,7 @@ impl Dht {
         let now = cx.now;
         if c.guards && now.instant >= c.give_up_at {
             // The range is released; what was missed comes with the next checks.
+            self.counts.uncopied += 1;
             self.rehome.comparisons.remove(&id);
             return;
         }

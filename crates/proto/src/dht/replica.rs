@@ -6,6 +6,7 @@ use super::rehome::Territory;
 use super::store::InTheWay;
 use super::{Context, Dht, send};
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::time::{Instant, UnixTime};
 use crate::wire::dht::{Body, CERTIFICATE_MAX, Message, Refusal, VALUES_BYTES_MAX};
 use crate::wire::record::{Key, Kind, Record};
@@ -33,6 +34,10 @@ struct Waiting {
 impl Pending {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(super) fn fill(&self) -> Fill {
+        Fill::new("messages that wait for a certificate", self.0.len(), PENDING_MAX)
     }
 
     pub(super) fn forget_old(&mut self, now: Instant) {

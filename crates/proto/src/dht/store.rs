@@ -9,6 +9,7 @@
 
 use super::create::Claim;
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::ring::{self, Arc, Side};
 use crate::time::UnixTime;
 use crate::wire::dht::{Name, Range, Refusal};
@@ -81,6 +82,18 @@ impl Store {
     /// Records held, withdrawn ones included, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.records, self.bytes)
+    }
+
+    pub(super) fn fills(&self) -> [Fill; 5] {
+        let of_an_owner = self.per_owner.values().copied().max().unwrap_or(0);
+        let under_a_key = self.entries.values().map(|e| e.held.len()).max().unwrap_or(0);
+        [
+            Fill::new("records", self.records, self.limits.records),
+            Fill::new("bytes of records", self.bytes, self.limits.bytes),
+            Fill::new("records of an owner", of_an_owner, self.limits.per_owner),
+            Fill::new("records under a key", under_a_key, self.limits.per_key),
+            Fill::new("claims", self.claims, self.limits.claims),
+        ]
     }
 
     pub(super) fn get(&self, name: Name) -> Option<&Held> {

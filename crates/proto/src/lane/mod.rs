@@ -15,6 +15,7 @@
 //! [`verdict`]; nothing on the packet path allocates, locks or logs; a lane never moves a path.
 
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::path::Path;
 use crate::session::keys::{OpenError, SealError};
 use crate::session::{Index, LaneId};
@@ -24,6 +25,7 @@ use crate::vpn::verdict::{Direction, Mode, Owner, Verdict, verdict};
 use crate::wire::frame::{self, Kind, OVERHEAD};
 use crate::wire::ip::icmp::{Answer, Problem};
 use crate::wire::ip::{self, Header};
+use std::net::IpAddr;
 use std::time::Duration;
 
 mod counters;
@@ -136,6 +138,21 @@ impl Lane {
             Delta::Local(local) => self.local = Some(local),
             other => self.table.apply(other, self.id),
         }
+    }
+
+    /// Its sessions, to look at: slot, peer and path.
+    pub fn sessions(&self) -> impl Iterator<Item = (Slot, NodeId, Path)> + '_ {
+        self.table.sessions()
+    }
+
+    /// Its routes, to look at: destination and session.
+    pub fn routes(&self) -> impl Iterator<Item = (IpAddr, Slot)> + '_ {
+        self.table.routes()
+    }
+
+    /// How full its bounded places are.
+    pub fn fills(&self) -> [Fill; 2] {
+        self.table.fills()
     }
 
     /// Decides on a packet or super-packet from the device that starts with `head`, at least its IP header

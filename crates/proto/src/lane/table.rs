@@ -4,6 +4,7 @@
 use super::delta::{Delta, NewSession, Slot};
 use super::report::{SessionReport, Tally};
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::path::Path;
 use crate::session::keys::{Receiver, Sender};
 use crate::session::{Epoch, Index, LaneId};
@@ -76,6 +77,27 @@ impl Table {
     /// The session to which packets for this address go.
     pub(super) fn route(&self, destination: IpAddr) -> Option<Slot> {
         self.routes.get(&destination).copied()
+    }
+
+    /// All sessions: slot, peer and path.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = (Slot, NodeId, Path)> + '_ {
+        let all = self.sessions.iter().enumerate();
+        all.filter_map(|(slot, s)| s.as_ref().map(|s| (Slot(slot), s.peer, s.path)))
+    }
+
+    /// All routes.
+    pub(super) fn routes(&self) -> impl Iterator<Item = (IpAddr, Slot)> + '_ {
+        self.routes.iter().map(|(&ip, &slot)| (ip, slot))
+    }
+
+    /// How full its bounded places are.
+    pub(super) fn fills(&self) -> [Fill; 2] {
+        let all = self.sessions.iter().flatten();
+        let sources = all.map(|session| session.sources.len()).max().unwrap_or(0);
+        [
+            Fill::new("sessions of a lane", self.sessions.len(), Index::SLOTS_MAX),
+            Fill::new("sources known of a session", sources, SOURCES_MAX),
+        ]
     }
 
     /// Whose this address is, as far as the session's peer is concerned.

@@ -44,6 +44,11 @@ impl Admission {
         self.total
     }
 
+    /// Places taken by the network that has most.
+    pub fn most_of_a_network(&self) -> usize {
+        self.networks.values().copied().max().unwrap_or(0)
+    }
+
     /// Gives the place back, if the handshake had one.
     pub fn leave(&mut self, path: &Path, had_place: bool) {
         if !had_place {

@@ -26,6 +26,7 @@
 //! | `sent` | what is control traffic made of |
 
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::lane::{Delta, Slot};
 use crate::path::Path;
 use crate::rng::Rng;
@@ -38,7 +39,7 @@ use crate::time::{Instant, Now};
 use crate::timer::Timers;
 use crate::wire::control::{CloseReason, Control};
 use crate::wire::frame::Kind;
-use admission::Admission;
+use admission::{Admission, HALF_OPEN_MAX, HALF_OPEN_PER_NETWORK_MAX};
 use dial::Reason;
 use sent::Sent;
 use session::{CHALLENGE_PAUSE, Challenge, Session};
@@ -302,6 +303,19 @@ impl Links {
             servers: self.table.servers(),
             timers: self.timers.len(),
         }
+    }
+
+    /// How full its bounded places are.
+    pub fn fills(&self) -> [Fill; 4] {
+        let admissions = || self.ends.iter().map(|end| &end.admission);
+        let half_open = admissions().map(Admission::total).sum();
+        let busiest = admissions().map(Admission::most_of_a_network).max().unwrap_or(0);
+        [
+            Fill::new("sessions, handshakes and dials", self.table.len(), table::SLOTS_MAX),
+            Fill::new("dials", self.table.dials(), DIALS_MAX),
+            Fill::new("half-open handshakes", half_open, HALF_OPEN_MAX),
+            Fill::new("half-open handshakes of a network", busiest, HALF_OPEN_PER_NETWORK_MAX),
+        ]
     }
 
     /// When [`Links::handle_timeout`] is due.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// Slots in use at most: sessions, handshakes and dials. Bounds the memory of all of them together. Each overlay
 /// has a share, so that peers of one cannot keep out those of another.
-const SLOTS_MAX: usize = 65_536;
+pub(super) const SLOTS_MAX: usize = 65_536;
 const _: () = assert!(SLOTS_MAX <= Index::SLOTS_MAX);
 
 /// A handshake under way.

@@ -26,6 +26,7 @@ mod take;
 mod tests;
 
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::rng::Rng;
 use crate::session::suite::Suite;
 use crate::time::{Instant, Now};
@@ -35,7 +36,7 @@ use crate::wire::news::{Items, Standing, lists};
 use pki::{Keyring, Ledger, UnixTime};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-use take::Passed;
+use take::{PASSED_MAX, Passed};
 
 /// Messages of one answer: some forty notices. A member that was away for a month fetches 8,000 in 200 rounds.
 const PAGES_MAX: usize = 8;
@@ -181,6 +182,11 @@ impl News {
     /// The generations of the group secret that are taken.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// How full the memory of broadcasts is.
+    pub fn fill(&self) -> Fill {
+        Fill::new("broadcasts remembered", self.passed.len(), PASSED_MAX)
     }
 
     /// What was counted.

@@ -7,7 +7,7 @@ use pki::{Head, LedgerError, Notice, Outcome, SecretError, SignedSecret};
 use std::time::Duration;
 
 /// Broadcasts remembered, the oldest is forgotten.
-const PASSED_MAX: usize = 64;
+pub(super) const PASSED_MAX: usize = 64;
 /// How often one notice or head is passed on within [`PASSED_WINDOW`]. Once is enough while the ring stands
 /// still, and who announces may repeat it; more is somebody who makes the whole ring work for one message.
 const PASS_TIMES: u32 = 4;

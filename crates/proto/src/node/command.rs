@@ -3,6 +3,7 @@
 use super::Node;
 use super::api::{Answer, Output, Ticket};
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::overlay::Instance;
 use crate::ring;
 use crate::time::{Instant, Now};
@@ -21,6 +22,9 @@ const PING_PATIENCE: Duration = Duration::from_secs(5);
 /// wait for it for 2 s.
 const NEAREST_PATIENCE: Duration = Duration::from_millis(700);
 const NEAREST_TRIES: u32 = 3;
+/// After so many tries another node than the one sought is believed to be the nearest: at the longest delays
+/// the answer of the one sought comes after that of its neighbour, and after the first try has ended.
+const NEAREST_TRIES_ABSENT: u32 = 2;
 
 /// Questions to nodes afar that wait for their answer, by the token that the answer repeats.
 #[derive(Debug, Default)]
@@ -51,6 +55,11 @@ impl Question {
 }
 
 impl Questions {
+    /// How full the table is.
+    pub fn fill(&self) -> Fill {
+        Fill::new("questions to nodes afar", self.0.len(), QUESTIONS_MAX)
+    }
+
     /// When the first of them is to be repeated or given up.
     pub fn deadline(&self) -> Option<Instant> {
         self.0.values().map(Question::due_at).min()
@@ -178,7 +187,9 @@ impl Node {
             };
             let me = self.overlay(within).me();
             match subject {
-                Subject::Nearest { op, best: Some(node), .. } if node != me => {
+                Subject::Nearest { op, tries, best: Some(node), .. }
+                    if tries >= NEAREST_TRIES_ABSENT && node != me =>
+                {
                     self.answer_nearest(op, node, now);
                 }
                 Subject::Nearest { op, point, tries, best } if tries < NEAREST_TRIES => {

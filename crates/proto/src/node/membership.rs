@@ -10,7 +10,7 @@ use crate::overlay::Instance;
 use crate::session::gate::Gate;
 use crate::time::Now;
 use crate::wire::control::Control;
-use pki::{Head, Keyring, LineError, Notice, Refusal, SecretError, SignedSecret, Trust};
+use pki::{Head, Keyring, LineError, Notice, Refusal, SecretError, SignedSecret, Trust, UnixTime};
 
 /// Notices that one announcement broadcasts at most, the newest; earlier ones are fetched over the links.
 const ANNOUNCED_MAX: usize = 16;
@@ -115,6 +115,15 @@ impl Node {
         Ok(())
     }
 
+    /// Crawls ask the overlay which notice this node knows.
+    pub(super) fn tell_overlay_of_notices(&mut self) {
+        let Some(members) = self.members() else { return };
+        let Some(ledger) = self.trust().map(Trust::ledger) else { return };
+        let at = self.news.taken_at(ledger).map_or(0, UnixTime::as_secs);
+        let number = ledger.number();
+        self.overlays[members.0 as usize].handle_noticed(number, at);
+    }
+
     pub(super) fn on_news_message(&mut self, peer: NodeId, message: Control<'_>, now: Now) {
         self.with_news(now, |news, cx| match message {
             Control::Standing(knows) => news.handle_standing(peer, knows, cx),
@@ -146,7 +155,10 @@ impl Node {
                     overlay.spread(&payload, until, hops, cx);
                 });
             }
-            Effect::Event(event) => self.event(Event::News(event)),
+            Effect::Event(event) => {
+                self.tell_overlay_of_notices();
+                self.event(Event::News(event));
+            }
         }
     }
 }

@@ -125,6 +125,7 @@ impl Node {
             effects: Effects::default(),
             outputs: VecDeque::new(),
         };
+        node.tell_overlay_of_notices();
         node.settle(now);
         Ok(node)
     }
@@ -287,7 +288,8 @@ impl Node {
         }
     }
 
-    fn vpn_over(&self) -> Option<Instance> {
+    /// The overlay that carries its virtual network: lanes have the sessions of no other.
+    pub fn vpn_over(&self) -> Option<Instance> {
         self.vpn.as_ref().map(|network| network.over)
     }
 

@@ -3,7 +3,9 @@
 use super::Node;
 use super::api::{Answer, Event, LaneInput, Output, Ticket};
 use super::endpoints::is_dialable;
+use super::table::Lease;
 use crate::NodeId;
+use crate::dht::GiveWay;
 use crate::link;
 use crate::overlay::{self, Instance};
 use crate::path::Path;
@@ -232,8 +234,10 @@ impl Node {
     fn on_vpn(&mut self, over: Instance, effect: vpn::Effect, now: Now) {
         use vpn::Effect;
         let lane = match effect {
-            Effect::Create { op, name, payload, ttl } => {
-                return self.create_for_vpn(over, op, &name, payload, ttl, now);
+            Effect::Create { op, name, payload, ttl, others_do } => {
+                let way = if others_do { GiveWay::ToOne } else { GiveWay::ToMost };
+                let lease = Lease { name: &name, payload, ttl, way };
+                return self.create_for_vpn(over, op, lease, now);
             }
             Effect::Release { op } => return self.release_for_vpn(over, op, now),
             Effect::Get { op, name } => return self.get_for_vpn(over, op, &name, now),

@@ -2,6 +2,7 @@
 
 use super::Node;
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::dht;
 use crate::link;
 use crate::news;
@@ -115,6 +116,16 @@ impl Node {
             dht: self.dht(instance).counts(),
             news: self.news.counters(),
         }
+    }
+
+    /// Every bounded place of the node and how full it is.
+    pub fn fills(&self) -> impl Iterator<Item = Fill> + '_ {
+        let operations = self.operations.fill(self.overlays.len());
+        let own = [self.questions.fill(), operations, self.news.fill()];
+        let overlays = self.overlays.iter().flat_map(overlay::Overlay::fills);
+        let dhts = self.dhts.iter().flat_map(dht::Dht::fills);
+        let vpn = self.vpn.iter().flat_map(|network| network.vpn.fills());
+        self.links.fills().into_iter().chain(own).chain(overlays).chain(dhts).chain(vpn)
     }
 
     /// How much of what is bounded is in use.

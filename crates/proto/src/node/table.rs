@@ -3,7 +3,8 @@
 use super::Node;
 use super::api::{Answer, Ticket};
 use crate::NodeId;
-use crate::dht::{self, Dht, OpId, Outcome, Signer, Verifier};
+use crate::bounds::Fill;
+use crate::dht::{self, Dht, GiveWay, OpId, Outcome, Signer, Verifier};
 use crate::overlay::Instance;
 use crate::session::suite::Suite;
 use crate::time::Now;
@@ -33,12 +34,25 @@ enum Asker {
 }
 
 impl Operations {
+    /// How full the table is: whoever waits, waits for an operation.
+    pub fn fill(&self, overlays: usize) -> Fill {
+        Fill::new("askers of the hash table", self.waiting.len(), overlays * dht::OPS_MAX)
+    }
+
     fn begin(&mut self, asker: Asker) -> OpId {
         self.last += 1;
         let op = OpId(self.last);
         self.waiting.insert(op, asker);
         op
     }
+}
+
+/// What the virtual network wants to have for itself.
+pub(super) struct Lease<'a> {
+    pub name: &'a str,
+    pub payload: Vec<u8>,
+    pub ttl: Duration,
+    pub way: GiveWay,
 }
 
 /// The suite of an overlay as the hash table sees it.
@@ -121,19 +135,13 @@ impl Node {
         result
     }
 
-    pub(super) fn create_for_vpn(
-        &mut self,
-        over: Instance,
-        op: Op,
-        name: &str,
-        payload: Vec<u8>,
-        ttl: Duration,
-        now: Now,
-    ) {
+    pub(super) fn create_for_vpn(&mut self, over: Instance, op: Op, lease: Lease<'_>, now: Now) {
+        let Lease { name, payload, ttl, way } = lease;
         let key = Key::derive(Kind::Exclusive, VPN_DOMAIN, name.as_bytes());
         self.operations.published.insert(op, key);
         let id = self.operations.begin(Asker::Vpn(op));
-        let started = self.with_dht(over, now, |dht, cx| dht.create(id, key, payload, ttl, cx));
+        let started =
+            self.with_dht(over, now, |dht, cx| dht.create(id, key, payload, ttl, way, cx));
         self.begun(id, started, now);
     }
 

@@ -8,6 +8,7 @@ use super::links::Purposes;
 use super::route::{self, Decision};
 use super::{Context, Effect, Overlay, PEERS_MAX, Timer};
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::ring::Side;
 use crate::time::Instant;
 use crate::wire::connect::{Connect, Purpose};
@@ -20,6 +21,8 @@ const REQUESTS_MAX: usize = 128;
 /// Times that a connect request is sent, with pauses of 1 s, 2 s and 4 s.
 const REQUEST_TRIES: u32 = 3;
 const REQUEST_PAUSE: Duration = Duration::from_secs(1);
+/// Nodes being dialled at most: a question about our own position has answers from whoever likes to.
+const DIALLING_MAX: usize = 256;
 /// Candidates whose pause is remembered at most.
 const BACKOFF_MAX: usize = 256;
 /// First and longest pause before a candidate that could not be linked is tried again.
@@ -63,6 +66,10 @@ impl Requests {
         self.dialling.remove(&id).unwrap_or_default()
     }
 
+    fn has_room_for(&self, id: NodeId) -> bool {
+        self.dialling.len() < DIALLING_MAX || self.dialling.contains_key(&id)
+    }
+
     /// Requests and dials for this purpose.
     pub(super) fn under_way(&self, purpose: Purpose) -> usize {
         self.dialling.values().filter(|p| p.has(purpose)).count()
@@ -78,6 +85,15 @@ impl Requests {
     /// When the next candidate may be tried again.
     pub(super) fn patience_ends(&self, now: Instant) -> Option<Instant> {
         self.backoff.values().map(|b| b.until).filter(|&at| at > now).min()
+    }
+
+    /// How full these tables are.
+    pub(super) fn fills(&self) -> [Fill; 3] {
+        [
+            Fill::new("connect requests", self.open.len(), REQUESTS_MAX),
+            Fill::new("nodes that the overlay has dialled", self.dialling.len(), DIALLING_MAX),
+            Fill::new("candidates with a pause", self.backoff.len(), BACKOFF_MAX),
+        ]
     }
 
     fn failed(&mut self, id: NodeId, now: Instant) {
@@ -225,7 +241,7 @@ impl Overlay {
             }
             // Near is derived from the rank, never from who answered.
             peer.purposes.set(purpose, purpose != Purpose::Near || peer.purposes.has(purpose));
-        } else {
+        } else if self.requests.has_room_for(node) {
             self.shortcut_misses = 0;
             let purposes = self.requests.dialling.entry(node).or_default();
             purposes.set(purpose, true);

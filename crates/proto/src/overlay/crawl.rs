@@ -6,6 +6,7 @@
 
 use super::{Context, Effect, Overlay, Timer};
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::wire::Reader;
 use crate::wire::control::{Control, Status};
 use crate::wire::routed::{Mode, Protocol, Routed};
@@ -28,6 +29,10 @@ pub struct Visited {
     pub left: Vec<NodeId>,
     /// Its neighbours clockwise, nearest first.
     pub right: Vec<NodeId>,
+    /// Number of the newest revocation notice that it knows, as it says.
+    pub notices: u64,
+    /// When it learned of that notice, in seconds since 1970, as it says; 0 if before its start.
+    pub noticed_at: u64,
     /// Whether its first and second neighbours on both sides are the ring's.
     pub consistent: bool,
 }
@@ -46,6 +51,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// How many nodes say that they know the notice of this number, and when the last of them learned of it, in
+    /// seconds since 1970: of a newer one, if they know one.
+    pub fn acknowledged(&self, notice: u64) -> (usize, u64) {
+        let those = self.nodes.iter().filter(|node| node.notices >= notice);
+        those.fold((0, 0), |(n, last), node| (n + 1, last.max(node.noticed_at)))
+    }
+
     /// Nodes whose neighbours are right.
     pub fn consistent(&self) -> usize {
         self.nodes.iter().filter(|n| n.consistent).count()
@@ -64,11 +76,20 @@ pub struct Crawl {
     questions: u64,
 }
 
+impl Crawl {
+    /// How far it is from the most that it may visit.
+    pub(super) fn fill(&self) -> Fill {
+        Fill::new("nodes that a crawl visited", self.visited.len(), NODES_MAX)
+    }
+}
+
 impl Overlay {
     /// Starts a crawl; [`Effect::Crawled`] with this `id` ends it. A crawl under way is replaced.
     pub fn crawl(&mut self, id: u64, cx: &mut Context<'_>) {
         let own = self.status(true);
-        let me = Visited { id: self.me, left: own.left, right: own.right, consistent: false };
+        let (notices, noticed_at) = self.noticed;
+        let (left, right) = (own.left, own.right);
+        let me = Visited { id: self.me, left, right, notices, noticed_at, consistent: false };
         let crawl = Crawl {
             id,
             visited: vec![me],
@@ -118,19 +139,26 @@ impl Overlay {
     pub(super) fn handle_neighbours_query(&mut self, message: Routed<'_>, cx: &mut Context<'_>) {
         let mut answer = message.payload.to_vec();
         answer.truncate(4);
+        answer.extend_from_slice(&self.noticed.0.to_be_bytes());
+        answer.extend_from_slice(&self.noticed.1.to_be_bytes());
         answer.extend(Control::Status(self.status(true)).emit());
         self.send(Mode::Exact, Protocol::NeighboursAnswer, message.source, &answer, cx);
     }
 
     pub(super) fn handle_neighbours_answer(&mut self, message: Routed<'_>, cx: &mut Context<'_>) {
         let mut r = Reader::new(message.payload);
-        let (Some(crawl), Ok(token)) = (&mut self.crawl, r.u32()) else { return };
+        let fields = r.u32().and_then(|token| Ok((token, r.u64()?, r.u64()?)));
+        let (Some(crawl), Ok((token, notices, noticed_at))) = (&mut self.crawl, fields) else {
+            return;
+        };
         let Ok(Control::Status(Status { left, right, .. })) = Control::parse(r.rest()) else {
             self.counters.dropped_malformed += 1;
             return;
         };
         if token == crawl.token && message.source == crawl.asking {
-            crawl.visited.push(Visited { id: message.source, left, right, consistent: false });
+            let id = message.source;
+            let visited = Visited { id, left, right, notices, noticed_at, consistent: false };
+            crawl.visited.push(visited);
             self.timers.cancel(Timer::Crawl);
             self.crawl_on(cx);
         }
@@ -180,9 +208,22 @@ mod tests {
                 id: id(k),
                 left: vec![at(k + n - 1), at(k + n - 2)],
                 right: vec![at(k + 1), at(k + 2)],
+                notices: 0,
+                noticed_at: 0,
                 consistent: false,
             })
             .collect()
+    }
+
+    #[test]
+    fn unit_rv_05_nodes_that_know_a_notice_are_counted_with_the_time_of_the_last() {
+        let mut nodes = ring(4);
+        for (node, (notices, at)) in nodes.iter_mut().zip([(3, 70), (2, 99), (4, 80), (0, 0)]) {
+            (node.notices, node.noticed_at) = (notices, at);
+        }
+        let report = Report { nodes, ..Report::default() };
+        assert_eq!(report.acknowledged(3), (2, 80));
+        assert_eq!(report.acknowledged(5), (0, 0));
     }
 
     #[test]

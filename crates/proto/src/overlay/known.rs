@@ -5,6 +5,7 @@
 //! minute for half a day: polling that stops too early leaves partitions for ever (checklist X21).
 
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::rng::Rng;
 use crate::time::Instant;
 use std::collections::BTreeMap;
@@ -92,6 +93,11 @@ impl KnownPeers {
             retry.attempts < ATTEMPTS_MAX
         });
         due
+    }
+
+    /// How full the table is.
+    pub(super) fn fill(&self) -> Fill {
+        Fill::new("nodes linked once", self.0.len(), KNOWN_MAX)
     }
 
     /// Everything remembered, most recently linked first: what the driver keeps for the next start.

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// A link that neither end wants is closed this long after it was made: the other end may still find a use.
 const UNWANTED_GRACE: Duration = Duration::from_secs(30);
+/// The same when the table is nearly full: time to ask for one's place in the ring and to be answered.
+const UNWANTED_GRACE_MIN: Duration = Duration::from_secs(3);
 /// Pause between two draws while shortcuts are missing; grows with draws that gave nothing new.
 const SHORTCUT_PAUSE: Duration = Duration::from_secs(1);
 /// Pause between two looks at shortcuts that are complete.
@@ -81,6 +83,7 @@ impl Overlay {
         }
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.endpoint = endpoint;
+            self.bootstrap.linked(peer, endpoint);
             entry.purposes.0 |= self.requests.linked(peer).0;
             return self.reconsider(cx);
         }
@@ -90,6 +93,7 @@ impl Overlay {
         }
         let now = cx.now.instant;
         self.known.linked(peer, endpoint, now);
+        self.bootstrap.linked(peer, endpoint);
         let purposes = self.requests.linked(peer);
         let shortcut_size = self.size_estimate();
         self.peers.insert(
@@ -115,6 +119,7 @@ impl Overlay {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.endpoint = endpoint;
             self.known.linked(peer, endpoint, now);
+            self.bootstrap.linked(peer, endpoint);
         }
     }
 
@@ -137,7 +142,7 @@ impl Overlay {
             return;
         }
         if self.peers.is_empty() {
-            self.bootstrap_pause = super::BOOTSTRAP_FIRST;
+            self.bootstrap.alone();
             self.timers.set(Timer::Bootstrap, cx.now.instant);
         }
         if lost.purposes.has(Purpose::OnDemand) {
@@ -261,20 +266,36 @@ impl Overlay {
         }
     }
 
+    /// How long an unwanted link is kept. From half a table on the less the fuller it is: where a thousand nodes
+    /// join by one that all know, each new one finds room there.
+    fn grace(&self) -> Duration {
+        let room = PEERS_MAX.saturating_sub(self.peers.len()) as f64 / (PEERS_MAX / 2) as f64;
+        UNWANTED_GRACE.mul_f64(room.min(1.0)).max(UNWANTED_GRACE_MIN)
+    }
+
     fn plan_trim(&mut self, now: Instant) {
-        let unwanted = self.peers.values().filter(|p| p.purposes.is_empty() && !p.kept_by_peer);
-        if let Some(at) = unwanted.map(|p| p.linked_at + UNWANTED_GRACE).min() {
+        if let Some(at) = self.trim_due() {
             self.timers.set_earlier(Timer::Trim, at.max(now));
         }
+    }
+
+    /// When the longest held of the unwanted links may go.
+    fn trim_due(&self) -> Option<Instant> {
+        let unwanted = self.peers.values().filter(|p| p.purposes.is_empty() && !p.kept_by_peer);
+        unwanted.map(|p| p.linked_at + self.grace()).min()
     }
 
     pub(super) fn trim(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.instant;
         for (&peer, entry) in &self.peers {
             let unwanted = entry.purposes.is_empty() && !entry.kept_by_peer;
-            if unwanted && entry.linked_at + UNWANTED_GRACE <= now {
+            if unwanted && entry.linked_at + self.grace() <= now {
                 cx.effects.push(Effect::Close { peer, reason: CloseReason::Unneeded });
             }
+        }
+        // The grace of the others may have become longer since the timer was set.
+        if let Some(at) = self.trim_due().filter(|&at| at > now) {
+            self.timers.set_earlier(Timer::Trim, at);
         }
     }
 

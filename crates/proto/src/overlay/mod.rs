@@ -17,9 +17,11 @@
 //! | `connect` | how is a link asked for |
 //! | `links` | what is a link for, and when is it let go |
 //! | `known` | who was linked once and is dialled again |
+//! | `bootstrap` | when are the bootstrap endpoints dialled |
 //! | `spread` | how does a message reach everybody |
 //! | `crawl` | is the whole ring consistent |
 
+mod bootstrap;
 mod connect;
 pub mod crawl;
 pub mod known;
@@ -30,18 +32,20 @@ pub mod shortcut;
 mod spread;
 
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::ring::Side;
 use crate::rng::Rng;
 use crate::time::{Instant, Now};
 use crate::timer::Timers;
 use crate::wire::control::{CloseReason, Control, STATUS_PER_SIDE_MAX, Status};
 use crate::wire::routed::{HOP_LIMIT_MAX, Mode, Protocol, Routed};
+use bootstrap::Bootstrap;
 use connect::Requests;
 use known::KnownPeers;
 use links::Peer;
 use route::Decision;
 use shortcut::ShortcutPolicy;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::time::Duration;
@@ -58,14 +62,6 @@ const STATUS_PAUSE: Duration = Duration::from_millis(50);
 /// while nothing changes; the longest costs about 40 bit/s.
 const STABILISE_FIRST: Duration = Duration::from_secs(1);
 const STABILISE_LAST: Duration = Duration::from_secs(120);
-/// First and longest pause between attempts at the bootstrap endpoints while nobody is linked.
-const BOOTSTRAP_FIRST: Duration = Duration::from_secs(1);
-const BOOTSTRAP_LAST: Duration = Duration::from_secs(30);
-/// Pause between looks at one bootstrap endpoint while linked: finds the other half of a partition that no
-/// known peer remembers; a session costs about 5 KB, so this is 130 bit/s.
-const BOOTSTRAP_LINKED: Duration = Duration::from_secs(300);
-/// The same pause per node of the network: one finder is enough, and a bootstrap node has all nodes look at it.
-const BOOTSTRAP_LINKED_PER_NODE: Duration = Duration::from_secs(10);
 
 /// What an overlay asks of its node.
 #[derive(Debug)]
@@ -148,8 +144,10 @@ enum Timer {
     Backoff,
     /// Dial lost peers again.
     Known,
-    /// Dial bootstrap endpoints.
+    /// Dial bootstrap endpoints, or look at one.
     Bootstrap,
+    /// The answer of a bootstrap node over the ring is late.
+    Look,
     /// Repeat the question of a crawl.
     Crawl,
 }
@@ -176,8 +174,7 @@ pub struct Counters {
 pub struct Overlay {
     me: NodeId,
     policy: Box<dyn ShortcutPolicy>,
-    bootstrap: Vec<SocketAddr>,
-    bootstrap_pause: Duration,
+    bootstrap: Bootstrap,
     endpoints: Vec<SocketAddr>,
     peers: BTreeMap<NodeId, Peer>,
     known: KnownPeers,
@@ -190,6 +187,8 @@ pub struct Overlay {
     shortcuts_drawn: usize,
     shortcut_misses: u32,
     crawl: Option<crawl::Crawl>,
+    /// Number of the newest revocation notice that the node knows, and when it learned of it: told to crawls.
+    noticed: (u64, u64),
     timers: Timers<Timer>,
     counters: Counters,
 }
@@ -206,8 +205,7 @@ impl Overlay {
         let mut overlay = Overlay {
             me,
             policy,
-            bootstrap,
-            bootstrap_pause: BOOTSTRAP_FIRST,
+            bootstrap: Bootstrap::new(bootstrap),
             endpoints: Vec::new(),
             peers: BTreeMap::new(),
             known: KnownPeers::default(),
@@ -220,6 +218,7 @@ impl Overlay {
             shortcuts_drawn: 0,
             shortcut_misses: 0,
             crawl: None,
+            noticed: (0, 0),
             timers: Timers::default(),
             counters: Counters::default(),
         };
@@ -272,6 +271,13 @@ impl Overlay {
         }
     }
 
+    /// How full its bounded places are.
+    pub fn fills(&self) -> impl Iterator<Item = Fill> + '_ {
+        let links = Fill::new("links", self.peers.len(), PEERS_MAX);
+        let crawl = self.crawl.as_ref().map(crawl::Crawl::fill);
+        self.requests.fills().into_iter().chain([links, self.known.fill()]).chain(crawl)
+    }
+
     /// Estimated number of nodes in the overlay.
     pub fn size_estimate(&self) -> f64 {
         self.size
@@ -286,6 +292,11 @@ impl Overlay {
     pub fn handle_endpoints(&mut self, mut endpoints: Vec<SocketAddr>) {
         endpoints.truncate(crate::wire::connect::ENDPOINTS_MAX);
         self.endpoints = endpoints;
+    }
+
+    /// The node knows the revocation notice of this number since then, in seconds since 1970.
+    pub fn handle_noticed(&mut self, number: u64, at: u64) {
+        self.noticed = (number, at);
     }
 
     /// A linked peer told of its neighbours.
@@ -315,7 +326,8 @@ impl Overlay {
                 Timer::Trim => self.trim(cx),
                 Timer::Backoff => self.reconsider(cx),
                 Timer::Known => self.dial_known(cx),
-                Timer::Bootstrap => self.dial_bootstrap(cx),
+                Timer::Bootstrap => self.tend_bootstrap(cx),
+                Timer::Look => self.look_is_due(cx),
                 Timer::Crawl => self.crawl_is_due(cx),
             }
         }
@@ -402,6 +414,9 @@ impl Overlay {
             Protocol::WhoIsNearest => {
                 self.send(Mode::Exact, Protocol::IAmNearest, message.source, message.payload, cx);
             }
+            Protocol::Pong if self.bootstrap.is_answered(message.source, message.payload) => {
+                self.timers.cancel(Timer::Look);
+            }
             Protocol::Dht | Protocol::Tunnel | Protocol::Pong | Protocol::IAmNearest => {
                 cx.effects.push(Effect::Deliver {
                     source: message.source,
@@ -433,23 +448,6 @@ impl Overlay {
         if let Some(at) = self.known.deadline() {
             self.timers.set(Timer::Known, at);
         }
-    }
-
-    fn dial_bootstrap(&mut self, cx: &mut Context<'_>) {
-        let pause = if self.peers.is_empty() {
-            cx.effects.extend(self.bootstrap.iter().copied().map(Effect::DialEndpoint));
-            let pause = self.bootstrap_pause;
-            self.bootstrap_pause = (pause * 2).min(BOOTSTRAP_LAST);
-            pause
-        } else {
-            let linked: BTreeSet<_> = self.peers.values().map(|p| p.endpoint).collect();
-            let absent: Vec<_> = self.bootstrap.iter().filter(|e| !linked.contains(e)).collect();
-            let chosen = absent.get(cx.rng.below(absent.len()));
-            cx.effects.extend(chosen.map(|&&e| Effect::DialEndpoint(e)));
-            BOOTSTRAP_LINKED.max(BOOTSTRAP_LINKED_PER_NODE.mul_f64(self.size))
-        };
-        let at = cx.now.instant + cx.rng.jitter(pause, 0.25);
-        self.timers.set(Timer::Bootstrap, at);
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Effect {
         payload: Vec<u8>,
         /// How long the value outlives its owner.
         ttl: Duration,
+        /// Whether another name would do as well: then one voice that this one is taken is enough.
+        others_do: bool,
     },
     /// Remove what was created, or give up creating it.
     Release {

@@ -22,6 +22,7 @@
 //! our own says that it owns it; packets wait at most 2 s, in bounded queues.
 
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::lane::{Delta, Drops, Reason, Report, Slot};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -158,6 +159,19 @@ impl Vpn {
         self.peers.holder(ip)
     }
 
+    /// All addresses that were granted to peers with a session, and to whom.
+    pub fn holders(&self) -> impl Iterator<Item = (IpAddr, NodeId)> + '_ {
+        self.peers.holders()
+    }
+
+    /// How full its bounded places are.
+    pub fn fills(&self) -> impl Iterator<Item = Fill> + '_ {
+        let outbound = self.outbound.fills("destinations waited for", "packets to a destination");
+        let inbound = self.inbound.fills("sources waited for", "packets from a source");
+        let own = self.resolver.fills().into_iter().chain([self.peers.fill()]);
+        own.chain(outbound).chain(inbound).chain(self.lease.iter().map(Lease::fill))
+    }
+
     /// Packets that went no further here, since the last call.
     pub fn take_drops(&mut self) -> Drops {
         std::mem::take(&mut self.drops)
@@ -200,6 +214,7 @@ impl Vpn {
         now: Instant,
     ) {
         let asked_for = self.timers.get(Timer::Connect(peer.id)).is_some();
+        let is_new = self.peers.get(peer.id).is_none();
         self.timers.cancel(Timer::Connect(peer.id));
         let former = self.peers.insert(slot, peer, now);
         if asked_for {
@@ -220,20 +235,25 @@ impl Vpn {
                 self.grant(peer.id, ip, now);
             }
         }
+        // Who is linked anew may be about to send; new keys are no reason to ask.
+        if is_new && let Some(ip) = announced.filter(|&ip| self.may_be_a_peers(ip)) {
+            self.look_up(ip.into(), now);
+        }
         self.handle_announced(peer.id, announced, now);
     }
 
-    /// A peer says that its IPv4 address is now this one.
+    /// A peer says that its IPv4 address is now this one: what is known of that address may be out of date. What
+    /// is not known is asked for when a packet needs it.
     pub fn handle_announced(&mut self, id: NodeId, ipv4: Option<Ipv4Addr>, now: Instant) {
         let Some(ip) = ipv4.filter(|&ip| self.may_be_a_peers(ip)).map(IpAddr::V4) else { return };
-        match self.look_up(ip, now) {
-            Lookup::Owner(owner) if owner == id => {
+        match self.resolver.known(ip) {
+            Some(Lookup::Owner(owner)) if owner == id => {
                 self.grant(id, ip, now);
             }
-            Lookup::Owner(_) | Lookup::Nobody => {
+            Some(Lookup::Owner(_) | Lookup::Nobody) => {
                 self.refresh(ip, now);
             }
-            Lookup::Asking | Lookup::Busy => {}
+            _ => {}
         }
     }
 
@@ -342,7 +362,7 @@ impl Vpn {
         self.drops.count_many(Reason::WaitedTooLong, late);
         while let Some((ip, change)) = {
             let mut cx = Context { now, rng: &mut self.rng, effects: &mut self.effects };
-            self.resolver.expire(|ip| self.peers.holder(ip).is_some(), &mut cx)
+            self.resolver.expire(|ip| self.peers.is_used(ip), &mut cx)
         } {
             self.settle(ip, change, now);
         }

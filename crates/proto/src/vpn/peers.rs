@@ -3,6 +3,7 @@
 
 use super::waiting::PACKETS_MAX;
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::lane::Slot;
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,6 +108,16 @@ impl Peers {
         self.members.get_mut(&id)
     }
 
+    /// All granted addresses and who was granted them.
+    pub(super) fn holders(&self) -> impl Iterator<Item = (IpAddr, NodeId)> + '_ {
+        self.holders.iter().map(|(&ip, &id)| (ip, id))
+    }
+
+    pub(super) fn fill(&self) -> Fill {
+        let most = self.members.values().map(|member| member.denied.len()).max().unwrap_or(0);
+        Fill::new("addresses denied to a peer", most, DENIED_MAX)
+    }
+
     /// The peer at the other end of a session.
     pub(super) fn at(&self, slot: Slot) -> Option<NodeId> {
         self.by_slot.get(&slot).copied()
@@ -115,6 +126,12 @@ impl Peers {
     /// The peer that was granted an address.
     pub(super) fn holder(&self, ip: IpAddr) -> Option<NodeId> {
         self.holders.get(&ip).copied()
+    }
+
+    /// Whether packets go to or come from this address: its holder's session is kept for that.
+    pub(super) fn is_used(&self, ip: IpAddr) -> bool {
+        let holder = self.holders.get(&ip).and_then(|id| self.members.get(id));
+        holder.is_some_and(|member| member.wanted)
     }
 
     /// Grants an address to a peer; says by which session it is reached.

@@ -8,6 +8,7 @@ use super::address::{owns_ipv6, point_of};
 use super::effect::{Answer, Context, Effect, Found, Op};
 use super::lease::{LEASE_LIFE, name_of};
 use crate::NodeId;
+use crate::bounds::Fill;
 use crate::time::Instant;
 use crate::timer::Timers;
 use std::collections::BTreeMap;
@@ -76,12 +77,26 @@ impl Resolver {
         Resolver { group, entries, asks, timers: Timers::default() }
     }
 
+    pub(super) fn fills(&self) -> [Fill; 2] {
+        [
+            Fill::new("addresses looked up", self.entries.len(), ADDRESSES_MAX),
+            Fill::new("look-ups of addresses", self.asks.len(), ASKS_MAX),
+        ]
+    }
+
+    /// What is known of `ip`, or that it is being asked for.
+    pub(super) fn known(&self, ip: IpAddr) -> Option<Lookup> {
+        Some(match self.entries.get(&ip)?.known {
+            Some(Some(node)) => Lookup::Owner(node),
+            Some(None) => Lookup::Nobody,
+            None => Lookup::Asking,
+        })
+    }
+
     /// Says what is known of `ip` and asks if nothing is.
     pub(super) fn look_up(&mut self, ip: IpAddr, cx: &mut Context<'_>) -> Lookup {
-        match self.entries.get(&ip).map(|entry| entry.known) {
-            Some(Some(Some(node))) => Lookup::Owner(node),
-            Some(Some(None)) => Lookup::Nobody,
-            Some(None) => Lookup::Asking,
+        match self.known(ip) {
+            Some(known) => known,
             None if self.is_busy() => Lookup::Busy,
             None => {
                 self.ask(ip, cx);

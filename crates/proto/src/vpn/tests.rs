@@ -111,7 +111,7 @@ impl World {
     fn act(&mut self, n: usize, effect: Effect) {
         let now = self.now.0;
         match effect {
-            Effect::Create { op, name, payload, ttl } => {
+            Effect::Create { op, name, payload, ttl, .. } => {
                 assert_eq!((payload.as_slice(), ttl), (&id(n).as_bytes()[..], lease::LEASE_LIFE));
                 let is_ours = self.table.get(&name).is_none_or(|&(owner, _)| owner == n);
                 if is_ours {

@@ -4,6 +4,7 @@
 //! waits for any more (checklist X17). So: 64 packets or 2 s per key, whichever is less, and few keys; the
 //! oldest make room.
 
+use crate::bounds::Fill;
 use crate::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -41,6 +42,12 @@ impl<K: Ord + Copy> Waiting<K> {
         }
         queue.push_back((now, packet.to_vec()));
         dropped
+    }
+
+    /// How many keys there are, and packets under the one that has most.
+    pub(super) fn fills(&self, keys: &'static str, packets: &'static str) -> [Fill; 2] {
+        let most = self.0.values().map(VecDeque::len).max().unwrap_or(0);
+        [Fill::new(keys, self.0.len(), KEYS_MAX), Fill::new(packets, most, PACKETS_MAX)]
     }
 
     /// Takes the packets of a key, oldest first.

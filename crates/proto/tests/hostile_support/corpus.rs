@@ -142,7 +142,7 @@ pub fn routed_to(destination: NodeId) -> Vec<Vec<u8>> {
         Mode::Directional(Side::Right),
     ];
     let status = Status { keep: true, left: vec![id(1)], right: vec![id(2)] };
-    let status = Control::Status(status).emit();
+    let status = [&[0; 20][..], &Control::Status(status).emit()].concat();
     let (connects, dhts) = (connects(), dhts());
     let mut protocols = vec![
         (Protocol::ConnectRequest, &connects[0][..]),
@@ -151,7 +151,7 @@ pub fn routed_to(destination: NodeId) -> Vec<Vec<u8>> {
         (Protocol::Ping, &[3; 8]),
         (Protocol::Pong, &[3; 8]),
         (Protocol::NeighboursQuery, &[0; 4]),
-        (Protocol::NeighboursAnswer, &status[1..]),
+        (Protocol::NeighboursAnswer, &status),
         (Protocol::WhoIsNearest, &[5; 8]),
         (Protocol::IAmNearest, &[5; 8]),
     ];

@@ -12,7 +12,8 @@ const KEPT_MIN: usize = 4;
 
 /// Every node is linked with its first and second live neighbours on both sides, and with nobody between.
 pub fn ring_is_consistent(topology: &Topology) -> Findings {
-    let mut findings = Findings::new("first and second ring neighbours are linked", topology.seed);
+    let mut findings =
+        Findings::new("first and second ring neighbours are linked", topology.moment);
     for (place, member) in topology.members.iter().enumerate() {
         for side in Side::BOTH {
             let wanted = topology.neighbours(place, side, DEPTH);
@@ -28,7 +29,8 @@ pub fn ring_is_consistent(topology: &Topology) -> Findings {
 
 /// Every node holds at least two true neighbours per side and counts at most max(4, log2 N) per side as such.
 pub fn near_neighbours_are_within_bounds(topology: &Topology) -> Findings {
-    let mut findings = Findings::new("2 to max(4, log2 N) near neighbours per side", topology.seed);
+    let mut findings =
+        Findings::new("2 to max(4, log2 N) near neighbours per side", topology.moment);
     let most = KEPT_MIN.max((topology.len() as f64).log2().ceil() as usize);
     for (place, member) in topology.members.iter().enumerate() {
         // A neighbour counts on the side where it is nearer; in a small ring all are on both.

@@ -32,7 +32,7 @@ pub fn routes(topology: &Topology) -> Routes {
     let n = topology.len();
     let graph = Graph::of(topology);
     let mut routes = Routes {
-        findings: Findings::new("every live pair is routable", topology.seed),
+        findings: Findings::new("every live pair is routable", topology.moment),
         hops: Vec::new(),
     };
     if n * n <= PAIRS_ALL {
@@ -42,7 +42,7 @@ pub fn routes(topology: &Topology) -> Routes {
             }
         }
     } else {
-        let mut rng = ChaCha8Rng::seed_from_u64(topology.seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(topology.moment.seed);
         for _ in 0..PAIRS_SAMPLED {
             let source = rng.random_range(0..n);
             let destination = (source + rng.random_range(1..n)) % n;

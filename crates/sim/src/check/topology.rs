@@ -5,7 +5,10 @@ use proto::overlay::Instance;
 use proto::ring::{self, Side};
 use proto::wire::connect::Purpose;
 
+use super::Moment;
 use crate::world::{HostId, World};
+#[cfg(test)]
+use proto::time::Instant;
 
 /// A live node and its links.
 #[derive(Clone, Debug)]
@@ -24,15 +27,13 @@ pub struct Member {
     pub shortcuts: Vec<(NodeId, f64)>,
     /// All linked peers, in order of their IDs.
     pub peers: Vec<NodeId>,
-    /// Nodes that it remembers.
-    pub known: usize,
 }
 
 /// All live nodes of one overlay, in order of their IDs.
 #[derive(Clone, Debug)]
 pub struct Topology {
-    /// The seed of the world.
-    pub seed: u64,
+    /// Of which world and time.
+    pub moment: Moment,
     /// The nodes.
     pub members: Vec<Member>,
 }
@@ -58,16 +59,15 @@ impl Topology {
                 near: with(Purpose::Near).map(|(id, _)| id).collect(),
                 shortcuts: with(Purpose::Shortcut).map(|(id, p)| (id, p.shortcut_size)).collect(),
                 peers: overlay.peers().map(|(id, _)| id).collect(),
-                known: overlay.known_endpoints().len(),
             })
         };
-        Self::new(world.seed(), world.hosts().filter_map(member).collect())
+        Self::new(world.into(), world.hosts().filter_map(member).collect())
     }
 
     /// A picture of these nodes.
-    pub fn new(seed: u64, mut members: Vec<Member>) -> Self {
+    pub fn new(moment: Moment, mut members: Vec<Member>) -> Self {
         members.sort_by_key(|member| member.id);
-        Self { seed, members }
+        Self { moment, members }
     }
 
     /// Number of live nodes.
@@ -135,8 +135,7 @@ pub(super) fn perfect_ring(n: u8) -> Topology {
             near: peers.clone(),
             shortcuts: Vec::new(),
             peers,
-            known: 0,
         }
     };
-    Topology::new(1, (0..n).map(member).collect())
+    Topology::new(Moment { seed: 1, at: Instant::ZERO }, (0..n).map(member).collect())
 }

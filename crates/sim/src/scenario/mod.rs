@@ -1,7 +1,9 @@
 //! A scenario: which network, who lives in it, and what happens to them, as a file.
 //!
 //! A run begins with everybody's start and goes on step by step. Each step changes something and then lets
-//! time pass; when it is over, the overlay is measured and one row goes into the result table. All times
+//! time pass; when it is over, the overlay is measured and one row goes into the result table. What must hold
+//! at any time is checked each second, and at the end the run waits until everything is as it must be at rest:
+//! a run in which an invariant fails has failed. All times
 //! are virtual, so equal files and seeds give equal tables.
 //!
 //! ```yaml
@@ -53,6 +55,9 @@ pub struct Scenario {
     /// Address family of the hosts: `v4` (default) or `v6`.
     #[serde(default)]
     pub addresses: Addresses,
+    /// Whether the nodes are members of a virtual network and lease addresses of 10.9.0.0/16. Default no.
+    #[serde(default)]
+    pub network: bool,
     /// Seconds from the first start within which everybody must have found its place. Default 600.
     #[serde(default = "limit_s")]
     pub within_s: u64,

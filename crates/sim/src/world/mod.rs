@@ -25,7 +25,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use proto::lane::Drops;
+use proto::lane::{Drops, Lane};
 use proto::node::api::{Answer, Config, Event, Ticket};
 use proto::overlay::Instance;
 use proto::rng::Rng;
@@ -202,6 +202,11 @@ impl World {
         self.start(host);
     }
 
+    /// The peers that the host's node knew are lost, as with its state directory: to be told between two lives.
+    pub fn forget(&mut self, host: HostId) {
+        self.hosts[host.index()].known.clear();
+    }
+
     /// The machine is gone: nobody is told, and nothing answers for it.
     pub fn kill(&mut self, host: HostId) {
         self.end(host, false);
@@ -348,6 +353,17 @@ impl World {
     /// The host's node, if it runs.
     pub fn node(&self, host: HostId) -> Option<&Node> {
         self.process(host).map(|process| &process.node)
+    }
+
+    /// The host's lane, if its node runs and has a virtual network.
+    pub fn lane(&self, host: HostId) -> Option<&Lane> {
+        self.process(host)?.lane()
+    }
+
+    /// Does something to the host's lane behind its node's back: plants what checks must find.
+    pub fn meddle(&mut self, host: HostId, act: impl FnOnce(&mut Lane)) {
+        let process = self.hosts[host.index()].process.as_deref_mut();
+        process.and_then(Process::lane_mut).map(act);
     }
 
     /// The hosts whose nodes run.

@@ -88,6 +88,14 @@ impl Process {
         self.lane.is_some()
     }
 
+    pub(super) fn lane(&self) -> Option<&Lane> {
+        self.lane.as_ref()
+    }
+
+    pub(super) fn lane_mut(&mut self) -> Option<&mut Lane> {
+        self.lane.as_mut()
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Now) {
         let (last, times) = self.last_timeout;
         let times = if last == now.instant { times + 1 } else { 0 };

@@ -33,9 +33,9 @@ impl Claimer {
 
     /// The claim on its way.
     fn claim(&self) -> (Op, Ipv4Addr) {
-        match self.lease.state {
-            State::Claiming { op, address } => (op, address),
-            ref other => panic!("{other:?}"),
+        match &self.lease.state {
+            State::Claiming { claims } if !claims.is_empty() => claims[0],
+            other => panic!("{other:?}"),
         }
     }
 
@@ -89,6 +89,40 @@ fn every_address_is_tried_once_before_the_subnet_counts_as_full() {
     assert!(c.wait() >= REFUSED_PAUSE.mul_f64(0.7));
     let found = c.answer(Answer::Created);
     assert_eq!(c.events(), [Event::Leased(found)]);
+}
+
+#[test]
+fn unit_ad_03_while_all_are_taken_more_and_more_are_tried_at_once_and_one_is_kept() {
+    let mut c = Claimer::new(24, AddressPolicy::Lease { preferred: None });
+    let claims = |c: &Claimer| match &c.lease.state {
+        State::Claiming { claims } => claims.clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut widths = Vec::new();
+    for _ in 0..5 {
+        widths.push(claims(&c).len());
+        for _ in claims(&c) {
+            c.answer(Answer::Taken);
+        }
+    }
+    assert_eq!(widths, [1, 2, 4, 8, 8]);
+
+    let others: Vec<Op> = claims(&c).into_iter().skip(1).map(|(op, _)| op).collect();
+    c.effects.queue.clear();
+    let found = c.answer(Answer::Created);
+    assert_eq!(c.lease.address(), Some(found));
+    let mut released = Vec::new();
+    for effect in c.effects.queue.drain(..) {
+        match effect {
+            Effect::Release { op } => released.push(op),
+            effect => assert!(matches!(effect, Effect::Event(Event::Leased(_))), "{effect:?}"),
+        }
+    }
+    released.sort();
+    assert_eq!(released, others);
+    // An answer that was on its way changes nothing.
+    c.with(|lease, cx| assert!(!lease.handle_answer(others[0], &Answer::Created, cx)));
+    assert_eq!(c.lease.address(), Some(found));
 }
 
 #[test]

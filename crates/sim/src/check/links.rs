@@ -1,13 +1,10 @@
-//! Whether the tables of all nodes agree with each other and stay within their bounds.
-
-use proto::overlay::PEERS_MAX;
-use proto::overlay::known::KNOWN_MAX;
+//! Whether both ends of a link hold it.
 
 use super::{Findings, Topology};
 
 /// Both ends of every link hold it. Holds once nothing has happened for longer than a link takes to time out.
 pub fn links_are_mutual(topology: &Topology) -> Findings {
-    let mut findings = Findings::new("both ends of a link hold it", topology.seed);
+    let mut findings = Findings::new("both ends of a link hold it", topology.moment);
     for member in &topology.members {
         for &peer in &member.peers {
             let other = topology.place_of(peer).map(|place| &topology.members[place]);
@@ -23,19 +20,6 @@ pub fn links_are_mutual(topology: &Topology) -> Findings {
                 trouble.map(|trouble| move || format!("{id:?} is linked with {peer:?}, {trouble}")),
             );
         }
-    }
-    findings
-}
-
-/// No node holds more links or remembers more nodes than it may.
-pub fn bounds_hold(topology: &Topology) -> Findings {
-    let mut findings = Findings::new("tables are within their bounds", topology.seed);
-    for member in &topology.members {
-        let (id, links, known) = (member.id, member.peers.len(), member.known);
-        findings.check(
-            (links > PEERS_MAX || known > KNOWN_MAX)
-                .then_some(|| format!("{id:?} has {links} links and remembers {known} nodes")),
-        );
     }
     findings
 }
@@ -56,13 +40,5 @@ mod tests {
             text.contains("which does not live") && text.contains("which does not\n"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn unit_sm_overfull_tables_are_found() {
-        let mut topology = perfect_ring(10);
-        bounds_hold(&topology).assert_clean();
-        topology.members[2].known = KNOWN_MAX + 1;
-        assert!(!bounds_hold(&topology).is_clean());
     }
 }

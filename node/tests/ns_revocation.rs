@@ -1,0 +1,55 @@
+//! A revocation told to one daemon reaches the others, which have no file of it (checklist RV-04, RV-05).
+
+mod common;
+
+use anyhow::{Context, Result, ensure};
+use common::net::{Net, PATIENCE, took};
+use common::text;
+use lab::eventually;
+
+#[test]
+fn ns_rv_04_an_announced_revocation_reaches_every_member_and_is_acknowledged() -> Result<()> {
+    let net = Net::new()?;
+    let (mut alice, mut bob, mut carol) =
+        (net.pinned("alice", 2)?, net.pinned("bob", 3)?, net.pinned("carol", 4)?);
+    let blob = net.blob(&[2]);
+    for node in [&mut alice, &mut bob, &mut carol] {
+        node.start("up", &blob)?;
+    }
+    carol.reach("10.42.0.3")?;
+    carol.reach("10.42.0.2")?;
+    let bobs = bob.id()?;
+    ensure!(carol.peer(&bobs)?.is_some(), "carol and bob are not linked");
+
+    let first_blob = net.group.path("first-blob.yaml");
+    std::fs::copy(&blob, &first_blob)?;
+    net.group.revoke("bob");
+    let (notices, blob) = (net.group.path("ca/notices.txt"), net.blob(&[2]));
+    let told = alice.ask(&["notices", "announce", text(&notices), "--blob", text(&blob)])?;
+    ensure!(told["number"] == 1 && told["generation"] == 2, "{told}");
+    took("a member that was told over the overlay cut the revoked one after", || {
+        eventually(PATIENCE, || {
+            ensure!(carol.peer(&bobs)?.is_none(), "still linked");
+            Ok(())
+        })
+    })?;
+    bob.wait_for_log("revoked by notice 1")?;
+    took("the next group secret was there after", || {
+        carol.wait_for_log("group secret taken").context("no new secret")
+    })?;
+    eventually(PATIENCE, || {
+        let heard = alice.ask(&["notices", "status"])?;
+        ensure!(heard["number"] == 1 && heard["complete"] == true, "{heard}");
+        ensure!(heard["live"] == 2 && heard["acknowledged"] == 2, "{heard}");
+        ensure!(heard["last_at"].as_u64().is_some(), "{heard}");
+        Ok(())
+    })?;
+    // It holds without the file: what came over the overlay is kept, the new secret too.
+    carol.kill()?;
+    carol.start("up", &first_blob)?;
+    carol.reach("10.42.0.2")?;
+    let status = carol.ask(&["status"])?;
+    ensure!(status["notices"] == 1, "forgotten: {status}");
+    ensure!(!bob.log().contains("group secret taken"), "bob has the new secret");
+    Ok(())
+}
