@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use pki::{NodeId, Serial};
 
 /// The group service of Warren: accounts, approval, certificates, revocation.
 #[derive(Debug, Parser)]
@@ -64,6 +65,26 @@ pub enum Admin {
         /// The other way round.
         #[arg(long)]
         demote: bool,
+    },
+    /// Revoke a certificate, a node, or all that a user has had until now.
+    Revoke {
+        /// The group.
+        group: String,
+        /// All certificates of this user until now.
+        #[arg(long)]
+        user: Option<String>,
+        /// All certificates of this node.
+        #[arg(long)]
+        node: Option<NodeId>,
+        /// This certificate.
+        #[arg(long)]
+        serial: Option<Serial>,
+        /// For the audit log and the list of revocations.
+        #[arg(long)]
+        reason: String,
+        /// Wait until all live members know it, at most so many seconds.
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
+        wait: Option<u64>,
     },
     /// Write the whole site to a new file, as lines of JSON.
     Export {

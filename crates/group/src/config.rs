@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are errors. The whole file is read and checked before anything is opened or bound.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -75,6 +76,9 @@ pub struct Config {
     /// An OpenID provider beside local accounts.
     #[serde(default)]
     pub oidc: Option<Oidc>,
+    /// Sockets of the `warren` daemons that tell members of revocations, by group.
+    #[serde(default)]
+    pub daemons: HashMap<String, PathBuf>,
     /// Where database, master key and certificate are, unless these say otherwise.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
@@ -118,6 +122,7 @@ impl Config {
             tls: None,
             also_pinned: Vec::new(),
             oidc: None,
+            daemons: HashMap::new(),
             state_dir: state_dir.into(),
             database: None,
             master_key: None,

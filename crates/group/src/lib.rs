@@ -22,6 +22,7 @@
 //! | `oidc` | how does an OpenID provider vouch for somebody |
 //! | `api` | what do people's programs ask |
 //! | `enrol` | what do nodes ask |
+//! | `daemon` | how do members hear of a revocation |
 //! | `run` | how do these come together |
 //! | `config` | which settings are there |
 //! | `admin` | what can whoever has the machine do |
@@ -30,6 +31,7 @@ pub mod admin;
 pub mod api;
 pub mod authority;
 pub mod config;
+pub mod daemon;
 pub mod enrol;
 pub mod error;
 pub mod http;

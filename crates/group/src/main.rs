@@ -3,6 +3,7 @@
 mod cli;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -66,6 +67,16 @@ async fn administer(service: &Service, command: &Admin) -> Result<()> {
         }
         Admin::Promote { name, demote } => {
             admin::account::promote(service, name, *demote, now()).await?;
+        }
+        Admin::Revoke { group, user, node, serial, reason, wait } => {
+            let what = admin::revoke::what(user.clone(), *node, *serial)?;
+            let number = admin::revoke::revoke(service, group, what, reason.clone()).await?;
+            println!("notice {number}");
+            if let Some(seconds) = wait {
+                let patience = Duration::from_secs(*seconds);
+                let known = admin::revoke::wait(service, group, number, patience).await?;
+                println!("known by {} of {} live members", known.acknowledged, known.live);
+            }
         }
         Admin::Export { to } => {
             let rows = admin::transfer::export(service, to).await?;

@@ -81,6 +81,7 @@ async fn work(site: &Site, certificate: &LiveCertificate) -> Infallible {
         never = ticks => never,
         never = hearing => never,
         never = certificate.watch() => never,
+        never = site.daemons.pass_on(&site.service) => never,
     }
 }
 

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `account` | how do accounts come to be without the web page |
 //! | `backup` | how is the database copied while it is used |
+//! | `revoke` | how is a member put out, and who knows it |
 //! | `transfer` | how does the site get into another database |
 //! | `audit` | how does the log get out |
 
 pub mod account;
 pub mod audit;
 pub mod backup;
+pub mod revoke;
 pub mod transfer;

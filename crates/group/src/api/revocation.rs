@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use warp::http::StatusCode;
 
 use super::Piece;
+use crate::daemon::KnownBy;
 use crate::http::{Access, Answer, Ask, ErrorBody, Problem, Route, Site, created, json, now};
 use crate::model::Refusal;
 use crate::store::{Cursor, Page};
@@ -37,6 +38,16 @@ struct Revocation {
     /// For the audit log and the list of revocations.
     #[schema(max_length = 500)]
     reason: String,
+}
+
+/// A revocation, and who knows of it.
+#[derive(Serialize, ToSchema)]
+struct Known {
+    /// What, why and when.
+    #[serde(flatten)]
+    revocation: RevocationView,
+    /// Who knows of it; none where no daemon counts.
+    known_by: Option<KnownBy>,
 }
 
 /// The notice that says so.
@@ -75,10 +86,10 @@ async fn revoke(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     Ok(created(&Revoking { notice }))
 }
 
-/// Shows a revocation, for members.
+/// Shows a revocation, for members, and how many live members know of it.
 #[utoipa::path(get, path = "/api/v1/groups/{group}/revocations/{number}", tag = "revocations",
     params(("group" = String, Path), ("number" = u64, Path)),
-    responses((status = 200, body = RevocationView), (status = "4XX", body = ErrorBody)))]
+    responses((status = 200, body = Known), (status = "4XX", body = ErrorBody)))]
 async fn show(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let (group, number): (_, u64) = (ask.text_at("group")?, ask.at("number")?);
     // The list runs backwards: the first one after the next number is this one, if it is there.
@@ -86,5 +97,7 @@ async fn show(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let page = Page::new(Some(before), 1);
     let found = site.service.revocations(&ask.caller(), group, &page).await?;
     let found = found.items.into_iter().find(|revocation| revocation.number == number);
-    Ok(json(StatusCode::OK, &found.ok_or(Refusal::NotFound("revocation"))?))
+    let revocation = found.ok_or(Refusal::NotFound("revocation"))?;
+    let known_by = site.daemons.known_by(group, number).await;
+    Ok(json(StatusCode::OK, &Known { revocation, known_by }))
 }

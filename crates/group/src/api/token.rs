@@ -45,7 +45,7 @@ struct BlobOptions {
 /// Draws a token and writes the blob around it, for members. Its text is shown this once.
 #[utoipa::path(post, path = "/api/v1/groups/{group}/blob", tag = "blobs", params(("group" = String, Path)),
     request_body = BlobOptions,
-    responses((status = 200, body = String, content_type = "application/yaml"),
+    responses((status = 200, body = Object, content_type = "application/yaml"),
         (status = "4XX", body = ErrorBody, content_type = "application/json")))]
 async fn draw(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let BlobOptions { label, reusable, ephemeral, expires, full } = ask.json()?;

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::ask::{Ask, Who};
 use super::problem::Problem;
 use super::route::Access;
+use crate::daemon::Daemons;
 use crate::enrol::{Devices, Holding, Lists, Nonces};
 use crate::model::{Caller, Named};
 use crate::oidc::Oidc;
@@ -49,6 +50,8 @@ pub struct Site {
     pub devices: Devices,
     /// The provider beside local accounts.
     pub oidc: Option<Oidc>,
+    /// The daemons that tell members of revocations.
+    pub daemons: Daemons,
 }
 
 impl Site {
@@ -63,6 +66,7 @@ impl Site {
         let oidc = config.oidc.as_ref().map(|oidc| Oidc::new(oidc, &config.url)).transpose()?;
         Ok(Self {
             oidc,
+            daemons: Daemons::new(&config.daemons),
             sessions: Sessions::new(service.clone()),
             limits: Limits::new(),
             holding: Holding::new(draining.clone(), Arc::clone(&traffic), replicated),

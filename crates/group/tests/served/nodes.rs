@@ -1,5 +1,6 @@
 //! The service as a real process, over TLS, as groups and their nodes see it.
 
+use std::io::{BufRead, BufReader, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -350,6 +351,62 @@ fn ns_wb_16_a_revoked_member_is_out_and_the_list_says_so() {
     Newcomer::new(&server, &token).name().refused(403, "membership_ended");
     let shown = ana.get(&format!("{place}/1")).expect(200).json();
     assert_eq!(shown["reason"], "a lost laptop");
+}
+
+#[test]
+fn ns_wb_16_the_daemon_of_the_group_is_told_and_counts_who_knows() {
+    let folder = tempfile::tempdir().expect("a scratch directory");
+    let socket = folder.path().join("warren.sock");
+    let heard = daemon(&socket);
+    let server = Server::start_with(&format!("daemons: {{ team: {} }}\n", socket.display()));
+    let mut ana = server.client().sign_up("ana");
+    create(&mut ana, "team", json!({}));
+    let (_, token) = blob(&mut ana, "team", &json!({}));
+    let grant = Newcomer::new(&server, &token).enrol("team");
+    let member = grant.certificate.unverified().expect("own output");
+    let wish = json!({ "node": member.node_id.to_string(), "reason": "lost" });
+    ana.post(&format!("{TEAM}/revocations"), &wish).expect(201);
+    let told = heard.recv_timeout(Duration::from_secs(30)).expect("is told");
+    assert_eq!(told["command"], "announce");
+    let mut trust = grant.trust().expect("fits");
+    trust.ledger_mut().take_text(told["notices"].as_str().expect("text")).expect("is signed");
+    assert_eq!(trust.ledger().is_revoked(&member), Some(1));
+    assert!(told["secrets"].as_array().is_some_and(|secrets| !secrets.is_empty()), "{told}");
+    let shown = ana.get(&format!("{TEAM}/revocations/1")).expect(200).json();
+    assert_eq!(
+        shown["known_by"],
+        json!({ "live": 3, "acknowledged": 3, "last_at": 7, "complete": true })
+    );
+
+    let again = Newcomer::new(&server, &token).enrol("team");
+    let serial = again.certificate.unverified().expect("own output").serial.to_string();
+    let revoke = ["admin", "revoke", "team", "--serial", &serial, "--reason", "a test", "--wait"];
+    let said = server.admin(&revoke, "");
+    assert_eq!(said, "notice 2\nknown by 3 of 3 live members\n");
+}
+
+/// Stands in for a daemon: takes what it is told, and says that three members know it.
+fn daemon(socket: &std::path::Path) -> std::sync::mpsc::Receiver<Value> {
+    let listener = std::os::unix::net::UnixListener::bind(socket).expect("binds");
+    let (told, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).expect("reads");
+            let request: Value = serde_json::from_str(&line).expect("is JSON");
+            let answer = match request["command"].as_str() {
+                Some("announce") => {
+                    let _ = told.send(request);
+                    json!({ "number": 2, "generation": 3 })
+                }
+                _ => {
+                    json!({ "number": 1, "live": 3, "acknowledged": 3, "last_at": 7, "complete": true })
+                }
+            };
+            writeln!(&stream, "{}", json!({ "ok": answer })).expect("writes");
+        }
+    });
+    heard
 }
 
 #[test]

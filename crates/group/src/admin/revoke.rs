@@ -1,0 +1,53 @@
+//! How a member is put out without the web page, and how one waits until the others know.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use pki::{NodeId, Revoked, Serial};
+
+use crate::daemon::{Daemons, KnownBy};
+use crate::http::now;
+use crate::model::Caller;
+use crate::service::Service;
+
+/// Pause between two counts: a walk of the ring each.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// What to revoke: one of the three.
+pub fn what(user: Option<String>, node: Option<NodeId>, serial: Option<Serial>) -> Result<Revoked> {
+    match (user, node, serial) {
+        (Some(user), None, None) => Ok(Revoked::User(user)),
+        (None, Some(node), None) => Ok(Revoked::Node(node)),
+        (None, None, Some(serial)) => Ok(Revoked::Serial(serial)),
+        _ => bail!("name one of --user, --node and --serial"),
+    }
+}
+
+/// Signs a notice and passes it on; returns its number.
+pub async fn revoke(service: &Service, group: &str, what: Revoked, reason: String) -> Result<u64> {
+    let number = service.revoke(&Caller::operator(), group, what, reason, now()).await?;
+    Daemons::new(&service.config().daemons).announce(service, group).await?;
+    Ok(number)
+}
+
+/// Waits until all live members know a notice, or for so long at the most; returns who does.
+pub async fn wait(
+    service: &Service,
+    group: &str,
+    number: u64,
+    patience: Duration,
+) -> Result<KnownBy> {
+    let daemons = Daemons::new(&service.config().daemons);
+    let begun = Instant::now();
+    loop {
+        let known = daemons.known_by(group, number).await;
+        let all = known.is_some_and(|known| known.complete && known.acknowledged == known.live);
+        match known {
+            Some(known) if all || begun.elapsed() + PAUSE > patience => return Ok(known),
+            None if begun.elapsed() + PAUSE > patience => {
+                bail!("nobody counts who knows it: name the group's daemon under `daemons`")
+            }
+            _ => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
