@@ -10,8 +10,11 @@ PROGRAMS := ip:iproute2 nft:nftables ping:iputils-ping nsenter:util-linux setpri
 	ssh:openssh-client sshd:openssh-server faketime:faketime \
 	iperf3:iperf3 initdb:postgresql curl:curl python3:python3 openssl:openssl git:git cc:gcc cmake:cmake
 
+# The fuzzer of the API is a Python program: it lives in an environment of its own.
+SCHEMATHESIS := target/schemathesis/bin/schemathesis
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-code test-long fuzz lint fmt tidy bench bench-idle deps
+.PHONY: help demo test test-code test-long fuzz fuzz-api lint fmt tidy bench bench-idle deps
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +28,7 @@ test: deps tidy lint test-code ## Install what tests need, then run all checks a
 test-code: ## Run the tests only; one of them: make test-code TEST=ns_lab
 	$(AS_ROOT) $(CARGO) test --workspace $(TEST)
 
-test-long: deps ## Run the tests that take minutes; one of them: make test-long TEST=sim_churn
+test-long: deps $(SCHEMATHESIS) ## Run the tests that take minutes; one of them: make test-long TEST=sim_churn
 	$(AS_ROOT) $(CARGO) test --workspace $(TEST) -- --ignored
 
 fuzz: ## Try 10 million mutated messages per format and node; another number: make fuzz N=1000
@@ -33,6 +36,15 @@ fuzz: ## Try 10 million mutated messages per format and node; another number: ma
 		--test hostile --test hostile_node -- --nocapture
 	@echo "libFuzzer goes on where this ends: with nightly Rust and cargo-fuzz,"
 	@echo "  cargo +nightly fuzz list    and    cargo +nightly fuzz run wire_control"
+
+$(SCHEMATHESIS):
+	python3 -m venv target/schemathesis || { \
+		echo "missing, please install the Debian package: python3-venv" >&2; exit 1; }
+	target/schemathesis/bin/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+
+fuzz-api: deps $(SCHEMATHESIS) ## Try requests made from the API's description; more tries: make fuzz-api N=1000
+	WARREN_FUZZ_API=$(or $(N),30) $(CARGO) test -p warren-group --test served \
+		ns_wb_01_the_api_holds -- --ignored --nocapture
 
 lint: ## Check format and lints, warnings are errors
 	$(CARGO) fmt --all --check

@@ -2,12 +2,12 @@
 //!
 //! Unknown keys are errors. The whole file is read and checked before anything is opened or bound.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use pki::enrolment::ServiceUrl;
+use pki::enrolment::{PINS_MAX, Pin, ServiceUrl};
 use serde::Deserialize;
 
 /// Who may do something on the site.
@@ -21,6 +21,39 @@ pub enum Whoever {
     SiteAdministrators,
 }
 
+/// A certificate of the operator's, instead of the one that the service makes itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// File with the chain as PEM, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// File with its key as PEM.
+    pub key: PathBuf,
+    /// Whether the roots of the web verify it. Blobs carry no pin then, so that the key may change
+    /// with each renewal.
+    #[serde(default)]
+    pub public: bool,
+}
+
+/// An OpenID provider by which people may log in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// Its address, as it calls itself.
+    pub issuer: String,
+    /// What it calls this service.
+    pub client_id: String,
+    /// File with the secret that it has given to this service, if it has.
+    #[serde(default)]
+    pub client_secret_file: Option<PathBuf>,
+    /// What the button says.
+    #[serde(default = "default_oidc_name")]
+    pub name: String,
+    /// File with the roots that its certificate is verified by, as PEM; those of this host otherwise.
+    #[serde(default)]
+    pub roots: Option<PathBuf>,
+}
+
 /// All settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +63,18 @@ pub struct Config {
     /// Where to listen; all addresses on port 8443.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// Where `/healthz`, `/readyz` and `/metrics` are, in plain HTTP; 127.0.0.1:9416.
+    #[serde(default = "default_operations")]
+    pub operations: SocketAddr,
+    /// The certificate; without it, the service makes one and blobs pin its key.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// Keys that blobs pin besides the one in use: of other replicas, or one to come; at most 3.
+    #[serde(default)]
+    pub also_pinned: Vec<Pin>,
+    /// An OpenID provider beside local accounts.
+    #[serde(default)]
+    pub oidc: Option<Oidc>,
     /// Where database, master key and certificate are, unless these say otherwise.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
@@ -69,6 +114,10 @@ impl Config {
         Self {
             url,
             listen: default_listen(),
+            operations: default_operations(),
+            tls: None,
+            also_pinned: Vec::new(),
+            oidc: None,
             state_dir: state_dir.into(),
             database: None,
             master_key: None,
@@ -96,6 +145,12 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
+        if self.oidc.as_ref().is_some_and(|oidc| !oidc.issuer.starts_with("https://")) {
+            bail!("the issuer of oidc must be an https address");
+        }
+        if self.also_pinned.len() >= PINS_MAX {
+            bail!("also_pinned has at most {} keys", PINS_MAX - 1);
+        }
         if !(60..=30 * 24 * 3600).contains(&self.head_life_seconds) {
             bail!("head_life_seconds must be 60 to 2592000");
         }
@@ -108,6 +163,14 @@ impl Config {
 
 fn default_listen() -> SocketAddr {
     (Ipv6Addr::UNSPECIFIED, 8443).into()
+}
+
+fn default_oidc_name() -> String {
+    "OpenID".to_owned()
+}
+
+fn default_operations() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 9416).into()
 }
 
 fn default_state_dir() -> PathBuf {

@@ -6,26 +6,40 @@
 //! transaction. [`view`] is what it shows.
 //!
 //! What must hold: what was acknowledged is on disk. CA keys and group secrets are in the database
-//! only sealed ([`seal`]). Nothing here reads a clock but `main`.
+//! only sealed ([`seal`]). Nothing here reads a clock but [`http::now`].
 //!
 //! | module | question |
 //! |---|---|
 //! | `model` | which rules hold |
 //! | `authority` | what does the CA key sign |
 //! | `store` | where is it kept |
-//! | `service` | how do these come together |
+//! | `service` | how are commands carried out |
 //! | `view` | what is shown |
 //! | `seal`, `password` | how are secrets kept |
+//! | `serve` | how do requests come in |
+//! | `http` | which route is a request for, and who asks |
+//! | `session` | who is logged in, and who tries to |
+//! | `oidc` | how does an OpenID provider vouch for somebody |
+//! | `api` | what do people's programs ask |
+//! | `enrol` | what do nodes ask |
+//! | `run` | how do these come together |
 //! | `config` | which settings are there |
 //! | `admin` | what can whoever has the machine do |
 
 pub mod admin;
+pub mod api;
 pub mod authority;
 pub mod config;
+pub mod enrol;
 pub mod error;
+pub mod http;
 pub mod model;
+pub mod oidc;
 pub mod password;
+pub mod run;
 pub mod seal;
+pub mod serve;
 pub mod service;
+pub mod session;
 pub mod store;
 pub mod view;

@@ -3,21 +3,16 @@
 mod cli;
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use group::admin;
 use group::config::Config;
+use group::http::now;
 use group::service::Service;
-use pki::UnixTime;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Admin, Cli, Command};
-
-/// How often it is looked what is due.
-const TICK: Duration = Duration::from_secs(60);
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> ExitCode {
@@ -42,7 +37,7 @@ async fn run(cli: &Cli) -> Result<()> {
     }
     let service = Service::open(config).await.context("cannot open the service")?;
     let done = match &cli.command {
-        Command::Serve => serve(&service).await,
+        Command::Serve => group::run::serve(&service).await,
         Command::Admin(command) => administer(&service, command).await,
         Command::Backup { to } => {
             admin::backup::backup(&service, to).await?;
@@ -103,34 +98,4 @@ fn show(drawn: Option<zeroize::Zeroizing<String>>) {
         println!("password: {}", *password);
         println!("it is shown this once");
     }
-}
-
-/// Ticks until nothing is due any more, or something fails: then the next minute tries again.
-async fn do_what_is_due(service: &Service) {
-    loop {
-        match service.tick(now()).await {
-            Ok(report) if report.is_full() => {}
-            Ok(report) => return tracing::debug!(?report, "done what was due"),
-            Err(error) => return tracing::error!(%error, "cannot do what is due"),
-        }
-    }
-}
-
-/// Does what is due, until a signal ends it.
-async fn serve(service: &Service) -> Result<()> {
-    let mut end = signal(SignalKind::terminate()).context("cannot wait for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-    let mut ticks = tokio::time::interval(TICK);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => do_what_is_due(service).await,
-            _ = end.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-        }
-    }
-}
-
-fn now() -> UnixTime {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime(elapsed.as_secs())
 }

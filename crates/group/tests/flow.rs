@@ -123,7 +123,7 @@ async fn waiting(service: &Service) {
     let (_, csr) = named(service, &waiting, "team", NOW).await.expect("is named");
     let mut changes = service.changes();
     let answer = service.certify(&stranger(), &waiting, &csr, NOW).await.expect("may wait");
-    assert!(matches!(answer, CertificateAnswer::Pending));
+    assert!(matches!(answer, CertificateAnswer::Pending { .. }));
     service.judge(&by(ana), "team", request, true, String::new(), NOW).await.expect("may");
     changes.recv().await.expect("something has changed");
     let answer = service.certify(&stranger(), &waiting, &csr, NOW).await.expect("is a member");
@@ -151,10 +151,10 @@ async fn removal(service: &Service) {
 
     let notice = service.remove(&by(bob), "team", ana, "left the firm".to_owned(), NOW + DAY).await;
     assert_eq!(notice.expect("may"), Some(1));
-    let (text, newest) = service.notices(&blob, 0).await.expect("of the group");
-    assert_eq!(newest, 1);
+    let found = service.notices(&blob, 0).await.expect("of the group");
+    assert_eq!(found.newest, 1);
     let mut trust = grant.trust().expect("fits");
-    trust.ledger_mut().take_text(&text).expect("signed by the authority");
+    trust.ledger_mut().take_text(&found.text).expect("signed by the authority");
     assert_eq!(trust.ledger().is_revoked(&member), Some(1));
     let refused = enrol(service, &blob, "team", NOW + DAY).await.map(drop);
     assert_eq!(code(refused), "membership_ended");
@@ -214,8 +214,8 @@ async fn forgetting(service: &Service) {
     assert_eq!(revoke(NOW).await, 1);
     let later = NOW + 61 * DAY;
     service.tick(later).await.expect("ticks");
-    let (text, newest) = service.notices(&blob, 0).await.expect("of the group");
-    assert_eq!((text.lines().count(), newest), (1, 1), "the head only");
+    let found = service.notices(&blob, 0).await.expect("of the group");
+    assert_eq!((found.text.lines().count(), found.newest), (1, 1), "the head only");
     assert_eq!(revoke(later).await, 2);
     let (_, grant) = enrol(service, &blob, "team", later).await.expect("enrols");
     let trust = grant.trust().expect("a newcomer starts in the middle");

@@ -62,14 +62,14 @@ async fn ten_thousand_members_enrol_at_a_hundred_a_second_and_every_page_is_quic
     let slowest = pages(&service, ana).await;
     let blob = token(&service, ana, "team").await;
     let begun = Instant::now();
-    let (text, _) = service.notices(&blob, NOTICES as u64 - 1).await.expect("of the group");
+    let found = service.notices(&blob, NOTICES as u64 - 1).await.expect("of the group");
     println!(
         "notices after {}: {} lines, {:?}",
         NOTICES - 1,
-        text.lines().count(),
+        found.text.lines().count(),
         begun.elapsed()
     );
-    assert_eq!(text.lines().count(), 2, "the head and the new part only");
+    assert_eq!(found.text.lines().count(), 2, "the head and the new part only");
     assert!(rate >= 100.0, "{rate:.0} enrolments a second");
     assert!(p99 < Duration::from_millis(500), "p99 {p99:?}");
     assert!(slowest < PAGE_MAX, "slowest page {slowest:?}");

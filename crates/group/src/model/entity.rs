@@ -2,12 +2,13 @@
 
 use pki::{NodeId, Salt, Serial, UnixTime};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::id::{GroupId, Named, RequestId, TokenId};
 use super::policy::Policies;
 
 /// What a member may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Has nodes.
@@ -17,7 +18,7 @@ pub enum Role {
 }
 
 /// How a request to join stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
     /// Waits for an administrator.
@@ -31,7 +32,7 @@ pub enum RequestState {
 }
 
 /// Why a token or node counts no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// Its user or an administrator said so.

@@ -209,12 +209,13 @@ pub enum Event {
 }
 
 /// What a notice names, as the log and the API write it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// One certificate.
     Serial(String),
     /// A node.
+    #[schema(value_type = String)]
     Node(NodeId),
     /// A user.
     User(String),

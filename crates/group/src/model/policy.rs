@@ -7,6 +7,7 @@ use pki::{
     MTU_MAX, MTU_MIN, StalePolicy,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::refusal::Refusal;
 
@@ -16,7 +17,7 @@ pub const QUOTA_DEFAULT: u32 = 8;
 pub const QUOTA_MAX: u32 = 1000;
 
 /// Who is let in without being looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Approval {
     /// Nobody: an administrator decides on each request.
@@ -40,22 +41,28 @@ impl Approval {
 }
 
 /// The policies of a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policies {
     /// Who is let in without being looked at.
     pub approval: Approval,
     /// Most nodes of one member, 1 to 1000.
+    #[schema(minimum = 1, maximum = 1000)]
     pub quota: u32,
     /// How long a certificate lives, in seconds, one to thirty days.
+    #[schema(minimum = 86_400, maximum = 2_592_000)]
     pub certificate_life_seconds: u64,
     /// What members do about new links while their list of revocations is out of date.
+    #[schema(value_type = String, example = "lenient")]
     pub stale_policy: StalePolicy,
     /// Inner MTU in bytes, 1280 to 9000.
+    #[schema(minimum = 1280, maximum = 9000)]
     pub mtu: u16,
     /// How long a virtual address is leased, in seconds, 60 to 2,592,000.
+    #[schema(minimum = 60, maximum = 2_592_000)]
     pub lease_seconds: u32,
     /// Nodes to join by, at most 64.
+    #[schema(value_type = Vec<String>, max_items = 64)]
     pub bootstrap: Vec<HostPort>,
 }
 

@@ -45,7 +45,7 @@ pub use account::NewUser;
 pub use clock::TickReport;
 pub use group::NewGroup;
 pub use node::CertificateAnswer;
-pub use revocation::Announcement;
+pub use revocation::{Announcement, Notices};
 pub use token::BlobForm;
 
 use crate::config::{Config, Whoever};

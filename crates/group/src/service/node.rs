@@ -8,7 +8,7 @@ use pki::{Certificate, Request, Salt, UnixTime};
 use super::run::Shown;
 use super::{Service, find};
 use crate::error::Result;
-use crate::model::{Actor, Caller, Command, Event, Refusal, SiteEvent, UserId};
+use crate::model::{Actor, Caller, Command, Event, GroupId, Refusal, SiteEvent, UserId};
 use crate::store::read::Sighting;
 use crate::store::{self, Page, Paged, StoreError};
 use crate::view::NodeView;
@@ -22,7 +22,10 @@ pub enum CertificateAnswer {
     /// Here it is.
     Granted(Box<Grant>),
     /// An administrator has still to decide; ask again after a [`Changed`](super::Changed).
-    Pending,
+    Pending {
+        /// The group to wait for.
+        group: GroupId,
+    },
 }
 
 impl Service {
@@ -77,7 +80,9 @@ impl Service {
             Some(certificate) => {
                 CertificateAnswer::Granted(self.grant(&group, certificate, now).await?.into())
             }
-            None => CertificateAnswer::Pending,
+            None => CertificateAnswer::Pending {
+                group: done.group.ok_or(StoreError::Corrupt("group"))?,
+            },
         })
     }
 

@@ -7,7 +7,7 @@ use pki::{Member, NodeId, Revoked, Roles, Salt, SignedSecret, UnixTime};
 
 use super::{Service, find};
 use crate::error::Result;
-use crate::model::{Caller, Command, Refusal};
+use crate::model::{Caller, Command, GroupId, Refusal};
 use crate::store::{self, Page, Paged, StoreError};
 use crate::view::RevocationView;
 
@@ -22,6 +22,17 @@ pub struct Announcement {
     pub secrets: Vec<SignedSecret>,
     /// The nodes that are out by what was not passed on yet.
     pub victims: Vec<NodeId>,
+}
+
+/// The chain of a group, as one of its nodes asks for it.
+#[derive(Debug)]
+pub struct Notices {
+    /// The group.
+    pub group: GroupId,
+    /// The head and the notices after the one that was named, as text.
+    pub text: String,
+    /// The number of the newest.
+    pub newest: u64,
 }
 
 impl Service {
@@ -53,12 +64,13 @@ impl Service {
 
     /// The head and the notices after one, as text, for the bearer of a token of the group. A token
     /// whose time is over is good enough here: nodes that it enrolled still need the news.
-    pub async fn notices(&self, token: &Token, after: u64) -> Result<(String, u64)> {
+    pub async fn notices(&self, token: &Token, after: u64) -> Result<Notices> {
         let group = self.group_of(token.hash()).await?.ok_or(Refusal::TokenUnknown)?;
         let mut db = self.0.store.read().await?;
         let settings = find(&mut db, &group).await?;
         let newest = store::read::newest_notice(&mut db, settings.id).await?;
-        Ok((store::chain::text_after(&mut db, settings.id, after).await?, newest))
+        let text = store::chain::text_after(&mut db, settings.id, after).await?;
+        Ok(Notices { group: settings.id, text, newest })
     }
 
     /// The X.509 list of an authority, DER, for everybody.

@@ -38,9 +38,7 @@ impl Service {
         let secrets = self.open_secrets(&mut db, &settings, now).await?;
         let stored = store::chain::authorities(&mut db, settings.id).await?;
         drop(db);
-        let (id, token) = self.draw_token(caller, group, options, now).await?;
-        let (url, pins) = (self.config().url.clone(), self.pins());
-        let enrolment = Enrolment { url, pins, token };
+        let (id, enrolment) = self.draw_enrolment(caller, group, options, now).await?;
         let text = match form {
             BlobForm::Short => Invitation::new(group, enrolment).to_yaml()?,
             BlobForm::Full => {
@@ -52,6 +50,30 @@ impl Service {
             }
         };
         Ok((id, text))
+    }
+
+    /// Draws a token and writes the invitation around it, for a member or for somebody whose request
+    /// waits: it holds no secret of the group, and its token enrols once the request is granted.
+    pub async fn invite(
+        &self,
+        caller: &Caller,
+        group: &str,
+        options: TokenOptions,
+        now: UnixTime,
+    ) -> Result<(TokenId, Zeroizing<String>)> {
+        let (id, enrolment) = self.draw_enrolment(caller, group, options, now).await?;
+        Ok((id, Invitation::new(group, enrolment).to_yaml()?))
+    }
+
+    async fn draw_enrolment(
+        &self,
+        caller: &Caller,
+        group: &str,
+        options: TokenOptions,
+        now: UnixTime,
+    ) -> Result<(TokenId, Enrolment)> {
+        let (id, token) = self.draw_token(caller, group, options, now).await?;
+        Ok((id, Enrolment { url: self.config().url.clone(), pins: self.pins(), token }))
     }
 
     /// Draws a token for a member, or for somebody whose request waits.

@@ -16,6 +16,8 @@
 //! | `apply`, `apply_site` | how does an event change the tables |
 //! | `read`, `page` | what do the pages and the API show |
 //! | `chain` | how are authorities, secrets and notices kept |
+//! | `session` | how are sessions and API tokens kept |
+//! | `device` | how are devices kept that wait for their user's word |
 //! | `transfer` | how does a whole site get from one database to another |
 //! | `check` | what must never be in the tables |
 
@@ -24,9 +26,11 @@ pub mod apply_site;
 pub mod chain;
 pub mod check;
 mod column;
+pub mod device;
 pub mod load;
 mod page;
 pub mod read;
+pub mod session;
 pub mod transfer;
 
 use std::borrow::Cow;
@@ -43,7 +47,7 @@ use sqlx::{Any, AnyConnection, AnyPool, SqlSafeStr, Transaction};
 pub use apply::apply;
 pub use apply_site::{SITE, apply_site, note_site};
 pub use load::{Locked, Origin, load, lock_group, lock_site};
-pub use page::{Cursor, Page, Paged};
+pub use page::{Cursor, PAGE_DEFAULT, PAGE_MAX, Page, Paged};
 
 /// Connections to PostgreSQL for commands, and as many for reading: what a small server allows
 /// several replicas.
@@ -209,7 +213,10 @@ fn pool(kind: Kind, most: u32) -> AnyPoolOptions {
 }
 
 fn migrations() -> Migrator {
-    let all = [("tables", include_str!("../../migrations/0001_tables.sql"))];
+    let all = [
+        ("tables", include_str!("../../migrations/0001_tables.sql")),
+        ("sessions", include_str!("../../migrations/0002_sessions.sql")),
+    ];
     let migration = |(index, (name, sql)): (usize, (&'static str, &'static str))| {
         let version = index as i64 + 1;
         let kind = MigrationType::Simple;

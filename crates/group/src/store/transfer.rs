@@ -16,7 +16,7 @@ use super::{Connection, Store, StoreError};
 
 /// Tables in the order in which rows refer to each other, with their columns; numbers have a `#`.
 /// The first column, or two where its name ends with `group_id`, order the rows.
-pub(super) const TABLES: [(&str, &str); 11] = [
+pub(super) const TABLES: [(&str, &str); 12] = [
     ("site", "#id #counter #events master_key_check"),
     ("users", "#id name email password oidc_issuer oidc_subject #site_admin state #created"),
     (
@@ -40,6 +40,8 @@ pub(super) const TABLES: [(&str, &str); 11] = [
     ),
     ("certificates", "serial #group_id node_id issuer user_name #issued #not_after"),
     ("notices", "#group_id #number bytes what reason by_name victims #at #announced"),
+    // Sessions and devices stay behind: their users log in again.
+    ("api_tokens", "hash #user_id #number label #created #expires #last_used"),
 ];
 /// The log comes last: it refers to nothing and is the longest.
 pub(super) const LOG: (&str, &str) =

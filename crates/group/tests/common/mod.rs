@@ -107,7 +107,7 @@ pub async fn enrol(
     let (key, request) = named(service, token, group, now).await?;
     match service.certify(&stranger(), token, &request, now).await? {
         CertificateAnswer::Granted(grant) => Ok((key, grant)),
-        CertificateAnswer::Pending => panic!("the user is a member"),
+        CertificateAnswer::Pending { .. } => panic!("the user is a member"),
     }
 }
 
