@@ -21,6 +21,7 @@
 //! | `session` | who is logged in, and who tries to |
 //! | `oidc` | how does an OpenID provider vouch for somebody |
 //! | `api` | what do people's programs ask |
+//! | `web` | how does it look in a browser |
 //! | `enrol` | what do nodes ask |
 //! | `daemon` | how do members hear of a revocation |
 //! | `run` | how do these come together |
@@ -45,3 +46,4 @@ pub mod service;
 pub mod session;
 pub mod store;
 pub mod view;
+pub mod web;

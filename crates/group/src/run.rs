@@ -12,12 +12,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
-use crate::http::{Readiness, Routes, Site, now, served};
+use crate::http::{Readiness, Site, now, served};
 use crate::serve::{
     self, CertificateFiles, Draining, LiveCertificate, Server, Traffic, serve_operations,
 };
 use crate::service::Service;
-use crate::{api, enrol, oidc};
+use crate::{api, enrol, web};
 
 /// How often it is looked what is due.
 const TICK: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ pub async fn serve(service: &Service) -> Result<()> {
         ("/api/", api::routes()),
         ("/enrol/", enrol::routes()),
         ("/crl/", enrol::routes()),
-        ("/login/oidc", Routes::new(oidc::routes(), |_, _, problem| problem.to_json())),
+        ("/", web::routes()),
     ];
     let answering = warp::service(served(Arc::clone(&site), faces));
     let server = Server { listener, tls, draining, traffic: Arc::clone(&traffic) };

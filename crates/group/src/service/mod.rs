@@ -24,6 +24,7 @@
 mod account;
 mod check;
 mod clock;
+mod detail;
 mod group;
 mod joining;
 mod node;

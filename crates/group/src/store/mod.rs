@@ -26,6 +26,7 @@ pub mod apply_site;
 pub mod chain;
 pub mod check;
 mod column;
+pub mod detail;
 pub mod device;
 pub mod load;
 mod page;

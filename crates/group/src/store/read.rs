@@ -200,7 +200,7 @@ pub async fn own_request(
     row.map(|row| request(&row, group.1)).transpose()
 }
 
-fn request(row: &AnyRow, group: &str) -> Result<RequestView, StoreError> {
+pub(super) fn request(row: &AnyRow, group: &str) -> Result<RequestView, StoreError> {
     Ok(RequestView {
         id: row.number("id")?,
         group: group.to_owned(),
