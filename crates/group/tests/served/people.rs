@@ -136,7 +136,7 @@ fn ns_wb_01_every_answer_is_hardened_and_every_problem_is_json() {
         ("content-security-policy", "default-src 'none'"),
         ("strict-transport-security", "max-age="),
         ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
+        ("referrer-policy", "same-origin"),
         ("cache-control", "no-store"),
     ] {
         assert!(answer.header(name).is_some_and(|value| value.contains(part)), "{name}");
