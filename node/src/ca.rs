@@ -357,8 +357,10 @@ fn read_request(path: &Path) -> Result<Request, Failure> {
 
 /// Reads a certificate file that the user named.
 pub fn read_certificate(path: &Path) -> Result<Certificate, Failure> {
-    Certificate::from_pem(&read_text(path)?)
-        .map_err(|error| Failure::identity(format!("{}: {error}", path.display())))
+    Certificate::from_pem(&read_text(path)?).map_err(|error| {
+        let place = path.display();
+        Failure::identity(format!("{place}: {error}: name the file that warren ca sign wrote"))
+    })
 }
 
 fn write_yaml<T: Serialize>(path: &Path, value: &T) -> Result<(), Failure> {

@@ -283,6 +283,37 @@ fn a_file_that_is_no_request() {
 }
 
 #[test]
+fn a_file_that_is_no_certificate() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let mixed = Member { certificate: ana.request.clone(), ..ana };
+    let (code, line) = start(&group, &mixed, &[]);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("name the file that warren ca sign wrote"), "{line}");
+}
+
+#[test]
+fn a_request_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = warren(&["request", "--state-dir", text(folder.path())]);
+    let (code, line) = fails(command.args(["--out", "/does/not/exist/ana.csr"]));
+    assert_eq!(code, HOST);
+    assert!(line.contains("name a file in a directory"), "{line}");
+}
+
+#[test]
+fn a_blob_that_names_no_node_is_told() {
+    let group = Group::new();
+    let ca = group.path("ca");
+    let said = |options: &[&str]| {
+        let blob = warren(&["ca", "blob", "--dir", text(&ca)]).args(options).output().unwrap();
+        String::from_utf8(blob.stderr).unwrap()
+    };
+    assert!(said(&[]).contains("names no node to join by: --bootstrap"));
+    assert_eq!(said(&["--bootstrap", "192.0.2.1:7415"]), "");
+}
+
+#[test]
 fn a_revocation_that_concerns_nobody() {
     let group = Group::new();
     let ca = group.path("ca");
