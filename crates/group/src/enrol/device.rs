@@ -21,7 +21,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
 
-use super::{message, written};
+use super::{message, told, written};
 use crate::error::Result;
 use crate::http::{Answer, Ask, Problem, Site, now};
 use crate::model::{Caller, TokenOptions};
@@ -205,6 +205,7 @@ pub(super) async fn token(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
         life: TOKEN_LIFE,
     };
     let caller = Caller::user(user, ask.peer);
-    let (_, blob) = site.service.invite(&caller, &device.group, options, now()).await?;
+    let (_, blob) =
+        site.service.invite(&caller, &device.group, options, now()).await.map_err(told)?;
     Ok(written(StatusCode::OK, &DeviceTokenAnswer { blob }))
 }

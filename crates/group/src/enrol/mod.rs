@@ -39,6 +39,7 @@ use pki::enrolment::{
 use warp::http::StatusCode;
 use warp::reply::Response;
 
+use crate::error::Error;
 use crate::http::{self, Access, Answer, Ask, Problem, Route, Routes, Site, now};
 use crate::model::Refusal;
 use crate::service::CertificateAnswer;
@@ -67,7 +68,7 @@ pub fn routes() -> Routes {
 async fn key(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let token = bearer(&ask)?;
     let asked: KeyRequest = message(&ask)?;
-    let named = site.service.name_node(&ask.caller(), &token, &asked, now()).await?;
+    let named = site.service.name_node(&ask.caller(), &token, &asked, now()).await.map_err(told)?;
     Ok(written(StatusCode::OK, &named))
 }
 
@@ -76,7 +77,7 @@ async fn certificate(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let CertificateRequest { request } = message(&ask)?;
     let mut held = site.holding.begin(wait(&ask)?);
     loop {
-        match site.service.certify(&ask.caller(), &token, &request, now()).await? {
+        match site.service.certify(&ask.caller(), &token, &request, now()).await.map_err(told)? {
             CertificateAnswer::Granted(grant) => {
                 site.traffic.certificates.inc();
                 return Ok(written(StatusCode::OK, &*grant));
@@ -101,7 +102,7 @@ async fn renewal(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
             ask for a new one";
         return Err(Problem::new(StatusCode::FORBIDDEN, "nonce_expired", MESSAGE));
     }
-    let grant = site.service.renew(&ask.caller(), &asked, now()).await?;
+    let grant = site.service.renew(&ask.caller(), &asked, now()).await.map_err(told)?;
     site.traffic.certificates.inc();
     Ok(written(StatusCode::OK, &grant))
 }
@@ -116,7 +117,7 @@ async fn notices(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let Query { after } = ask.query()?;
     let mut held = site.holding.begin(wait(&ask)?);
     loop {
-        let found = site.service.notices(&token, after).await?;
+        let found = site.service.notices(&token, after).await.map_err(told)?;
         if found.newest > after || !held.again(found.group, Matter::Notices).await {
             return Ok(written(StatusCode::OK, &NoticesAnswer { notices: found.text }));
         }
@@ -133,6 +134,16 @@ async fn crl(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
 fn bearer(ask: &Ask) -> Result<Token, Problem> {
     let shown = ask.bearer().and_then(|text| text.parse().ok());
     shown.ok_or_else(|| Refusal::TokenUnknown.into())
+}
+
+/// A refusal in the words of `pki::enrolment`, which nodes know.
+fn told(error: Error) -> Problem {
+    match error.refusal() {
+        Some(refusal) => {
+            Problem { code: refusal.enrolment_code().as_str(), ..Problem::from(refusal) }
+        }
+        None => error.into(),
+    }
 }
 
 /// The message that a node sends.

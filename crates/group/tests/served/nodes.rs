@@ -197,7 +197,7 @@ fn ns_wb_09_each_bad_token_has_its_refusal_and_its_line_in_the_log() {
     let (_, ended) = blob(&mut ana, "team", &json!({ "label": "ended" }));
     let id = ana.get(&format!("{TEAM}/tokens")).expect(200).json()["items"][0]["id"].clone();
     ana.delete(&format!("{TEAM}/tokens/{id}")).expect(204);
-    refused(&ended, 401, "token_ended");
+    refused(&ended, 401, "token_unknown");
     let (_, once) = blob(&mut ana, "team", &json!({ "reusable": false }));
     Newcomer::new(&server, &once).enrol("team");
     refused(&once, 401, "token_used_up");
