@@ -1,16 +1,20 @@
 //! Which of the host's addresses are offered to peers, and when they may have changed.
 //!
-//! Never offered: an address of the own device or within the virtual network, for a link through the
-//! tunnel would carry itself (checklist X23); link-local addresses, which mean nothing elsewhere;
+//! Never offered: an address of a TUN device, whoever made it, or within the virtual network, for a link
+//! through the tunnel would carry itself (checklist X23), and a public node beside a member would tell
+//! strangers the member's virtual addresses; link-local addresses, which mean nothing elsewhere;
 //! loopback, unless there is nothing else, as for several nodes on one offline machine.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use nix::ifaddrs::getifaddrs;
 use pki::Ipv4Subnet;
 use rtnetlink::MulticastGroup;
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use tokio::sync::Notify;
 
 /// Most endpoints offered: a host with more addresses is reachable by a few of them.
@@ -19,8 +23,6 @@ const ENDPOINTS_MAX: usize = 8;
 /// What must not be offered.
 #[derive(Clone, Debug)]
 pub struct Excluded {
-    /// Name of the own device.
-    pub device: Option<String>,
     /// The group's IPv4 addresses.
     pub ipv4: Option<Ipv4Subnet>,
     /// An address of the group's IPv6 prefix of 48 bits.
@@ -36,21 +38,47 @@ impl Excluded {
             IpAddr::V6(ip) => self.ipv6.is_some_and(|ours| prefix(ours) == prefix(ip)),
         }
     }
-
-    fn is_own_device(&self, interface: &str) -> bool {
-        self.device.as_deref() == Some(interface)
-    }
 }
 
 /// The endpoints of this host for a socket bound to `bound`.
-pub fn local(bound: SocketAddr, excluded: &Excluded) -> io::Result<Vec<SocketAddr>> {
+pub async fn local(bound: SocketAddr, excluded: &Excluded) -> io::Result<Vec<SocketAddr>> {
+    // Read first: a device that comes in between has no address yet.
+    let tunnels = tunnels().await?;
     let addresses = getifaddrs()?.filter_map(|interface| {
         let address = interface.address?;
         let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
         let ip = v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))?;
         Some((interface.interface_name, ip))
     });
-    Ok(offered(addresses, bound, excluded))
+    let outside = addresses.filter(|(interface, _)| !tunnels.contains(interface));
+    Ok(offered(outside, bound, excluded))
+}
+
+/// Names of all TUN and TAP devices. Needs no privilege.
+async fn tunnels() -> io::Result<BTreeSet<String>> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    let connection = tokio::spawn(connection);
+    let mut links = std::pin::pin!(handle.link().get().execute());
+    let mut tunnels = BTreeSet::new();
+    while let Some(link) = links.next().await {
+        tunnels.extend(tunnel(&link.map_err(io::Error::other)?));
+    }
+    connection.abort();
+    Ok(tunnels)
+}
+
+/// The name of a device that a program carries the packets of.
+fn tunnel(link: &LinkMessage) -> Option<String> {
+    let is_kind = |info: &LinkInfo| matches!(info, LinkInfo::Kind(InfoKind::Tun));
+    let is_tunnel = link.attributes.iter().any(|attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => infos.iter().any(is_kind),
+        _ => false,
+    });
+    let name = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.clone()),
+        _ => None,
+    });
+    name.filter(|_| is_tunnel)
 }
 
 fn offered(
@@ -64,10 +92,8 @@ fn offered(
         one => one == ip,
     };
     let usable = addresses
-        .filter(|(interface, ip)| {
-            reaches_us(*ip) && !excluded.covers(*ip) && !excluded.is_own_device(interface)
-        })
         .map(|(_, ip)| ip)
+        .filter(|ip| reaches_us(*ip) && !excluded.covers(*ip))
         .filter(|ip| !is_link_local(*ip));
     let (loopback, mut global): (Vec<_>, Vec<_>) = usable.partition(IpAddr::is_loopback);
     if global.is_empty() {
@@ -110,7 +136,6 @@ mod tests {
 
     fn excluded() -> Excluded {
         Excluded {
-            device: Some("warren0".into()),
             ipv4: Some("10.42.0.0/16".parse().unwrap()),
             ipv6: Some("fd11:2233:4455::9".parse().unwrap()),
         }
@@ -130,7 +155,6 @@ mod tests {
             ("eth0", "fe80::1"),
             ("eth0", "2001:db8::1"),
             ("warren0", "10.42.3.4"),
-            ("warren0", "203.0.113.9"),
             ("other", "10.42.9.9"),
             ("other", "fd11:2233:4455:6677::1"),
         ];
@@ -150,9 +174,27 @@ mod tests {
         assert_eq!(offers(&addresses, "0.0.0.0:1"), ["192.0.2.1:1", "192.0.2.2:1"]);
     }
 
+    /// What a node of no group offers: a public node knows of no virtual network.
+    fn offered_by_a_public_node() -> Vec<SocketAddr> {
+        let none = Excluded { ipv4: None, ipv6: None };
+        let bound = "[::]:7415".parse().unwrap();
+        crate::up::runtime().unwrap().block_on(local(bound, &none)).unwrap()
+    }
+
     #[test]
     fn this_host_has_an_endpoint() {
-        let none = Excluded { device: None, ipv4: None, ipv6: None };
-        assert!(!local("[::]:7415".parse().unwrap(), &none).unwrap().is_empty());
+        assert!(!offered_by_a_public_node().is_empty());
+    }
+
+    #[test]
+    fn ns_x23_addresses_of_tunnels_of_other_programs_are_never_offered() {
+        let lab = lab::Lab::new().unwrap();
+        let host = lab.host("ana").unwrap();
+        host.attach(&lab.switch().unwrap(), &["192.0.2.7/24"]).unwrap();
+        host.ip("tuntap add dev other mode tun").unwrap();
+        host.ip("addr add 10.99.0.1/16 dev other").unwrap();
+        host.ip("link set other up").unwrap();
+        let offered = host.run(offered_by_a_public_node).unwrap();
+        assert_eq!(offered, ["192.0.2.7:7415".parse().unwrap()]);
     }
 }

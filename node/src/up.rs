@@ -82,7 +82,7 @@ struct Ready {
 /// Opens sockets and device and makes the node.
 async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
     let Ready { config, certificate_file, identities, keeper, state, clock } = ready;
-    let excluded = excluded(&config, identities.group.as_ref(), role)?;
+    let excluded = excluded(&config, identities.group.as_ref())?;
     let vpn = match (role, &identities.group) {
         (Role::Member, Some(identity)) => Some(virtual_network(&config, identity, &state)?),
         _ => None,
@@ -148,8 +148,10 @@ async fn bootstrap(
     let of_group = of_blob.chain(&config.bootstrap).cloned();
     let of_public = config.public.iter().flat_map(|public| &public.bootstrap).cloned();
     let (group, public) = tokio::join!(resolve(of_group), resolve(of_public));
-    let others = |endpoints| others(endpoints, listen, excluded);
-    Ok(Bootstrap { group: others(group)?, public: others(public)? })
+    Ok(Bootstrap {
+        group: others(group, listen, excluded).await?,
+        public: others(public, listen, excluded).await?,
+    })
 }
 
 fn make_node(
@@ -237,25 +239,24 @@ fn start_lane<D: Device + Send + 'static>(
     started.map_err(|error| Failure::host(format!("cannot start the data lane: {error}")))
 }
 
-fn excluded(config: &Config, identity: Option<&Identity>, role: Role) -> Result<Excluded, Failure> {
+fn excluded(config: &Config, identity: Option<&Identity>) -> Result<Excluded, Failure> {
     let Some(identity) = identity else {
-        return Ok(Excluded { device: None, ipv4: None, ipv6: None });
+        return Ok(Excluded { ipv4: None, ipv6: None });
     };
     let network = &config.blob()?.network;
     Ok(Excluded {
-        device: (role == Role::Member).then(|| config.device.clone()),
         ipv4: Some(network.ipv4),
         ipv6: Some(ipv6_of(&network.group, identity.member.node_id)),
     })
 }
 
 /// The endpoints that are not this node's own: a bootstrap node gets the same blob as everybody.
-fn others(
+async fn others(
     mut endpoints: Vec<SocketAddr>,
     listen: SocketAddr,
     excluded: &Excluded,
 ) -> Result<Vec<SocketAddr>, Failure> {
-    let local = endpoints::local(listen, excluded).map_err(Failure::host)?;
+    let local = endpoints::local(listen, excluded).await.map_err(Failure::host)?;
     let is_us =
         |to: &SocketAddr| local.contains(to) || to.ip().is_loopback() && to.port() == listen.port();
     endpoints.retain(|to| !is_us(to));

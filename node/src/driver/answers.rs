@@ -147,7 +147,7 @@ impl Driver {
             certificate_not_after: member.map(|member| member.not_after.as_secs()),
             notices,
             listen: self.listen,
-            device: self.excluded.device.clone(),
+            device: self.device.as_ref().map(|_| self.config.device.clone()),
             ipv4: self.work.addresses.and_then(|addresses| addresses.ipv4).map(|(ip, _)| ip),
             ipv6: self.work.addresses.map(|addresses| addresses.ipv6.0),
             service: self.keeper.as_ref().map(|keeper| api::ServiceStatus::from(keeper.report())),

@@ -118,8 +118,8 @@ impl Driver {
     }
 
     /// Tells the node the host's addresses as they are now.
-    pub(super) fn offer_endpoints(&mut self) {
-        match endpoints::local(self.listen, &self.excluded) {
+    pub(super) async fn offer_endpoints(&mut self) {
+        match endpoints::local(self.listen, &self.excluded).await {
             Ok(local) => self.node.handle_endpoints(local, self.clock.now()),
             Err(error) => tracing::warn!(%error, "cannot read the host's addresses"),
         }

@@ -124,7 +124,7 @@ impl Driver {
     pub async fn run(mut self) -> Result<(), Failure> {
         let mut signals = Signals::new().map_err(Failure::host)?;
         let changes = endpoints::watch().map_err(Failure::host)?;
-        self.offer_endpoints();
+        self.offer_endpoints().await;
         let ended = loop {
             self.drain();
             if let Err(failure) = self.set_up_device().await {
@@ -145,7 +145,7 @@ impl Driver {
                 }
                 Some(question) = self.questions.recv() => self.answer(question),
                 update = Keeper::next(&mut self.keeper) => self.handle_update(update),
-                () = changes.notified() => self.offer_endpoints(),
+                () = changes.notified() => self.offer_endpoints().await,
                 _ = signals.reload.recv() => self.reload(),
                 _ = signals.terminate.recv() => break Ok(()),
                 _ = signals.interrupt.recv() => break Ok(()),
