@@ -205,7 +205,7 @@ impl Directory {
         let stands = |member: &Member| member.user == user && ledger.is_revoked(member).is_none();
         let by_name = || {
             let names = Revoked::User(user.to_owned());
-            let notice = ledger.notices().filter(|notice| notice.subject == names).last()?;
+            let notice = ledger.notices().rfind(|notice| notice.subject == names)?;
             (!issued.iter().any(stands)).then_some(notice.number)
         };
         match by_key.or_else(by_name) {
