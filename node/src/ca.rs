@@ -18,7 +18,8 @@ use std::time::{Duration, SystemTime};
 
 use pki::{
     Blob, Certificate, CertificateAuthority, GENERATIONS_MAX, GroupSecret, HostPort, Ipv4Subnet,
-    MTU_MAX, MTU_MIN, Member, Network, Request, Revoked, SignOptions, Trust, UnixTime, yaml,
+    MTU_MAX, MTU_MIN, Member, Network, Refusal, Request, Revoked, SignOptions, Trust, UnixTime,
+    yaml,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -38,7 +39,7 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
     let now = clock::unix(SystemTime::now());
     match command {
         Ca::Init { dir, group, ipv4, mtu } => init(dir, group, *ipv4, *mtu, now),
-        Ca::Sign { dir, request, user, role, days, ipv4, host, out } => {
+        Ca::Sign { dir, request, user, role, days, ipv4, host, again, out } => {
             let authority = Directory::open(dir)?;
             let request = read_request(request)?;
             let user = user.as_deref().or(request.name()).ok_or_else(|| {
@@ -51,6 +52,9 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
                 host: host.clone(),
                 ..SignOptions::new(user)
             };
+            if !again {
+                authority.check_not_revoked(&request, user)?;
+            }
             let certificate = authority.sign(&request, options, now)?;
             write_out(out.as_deref(), &certificate.to_pem())?;
             if let Some(out) = out {
@@ -60,11 +64,16 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Ca::Revoke { dir, what } => Directory::open(dir)?.revoke(what, now),
+        Ca::Revoke { dir, what, unknown } => Directory::open(dir)?.revoke(what, *unknown, now),
         Ca::Show { dir, json } => show(&Directory::open(dir)?, *json, now),
         Ca::Blob { dir, bootstrap, certificate, out } => {
             let enclosed = certificate.as_deref().map(read_certificate).transpose()?;
             let text = Directory::open(dir)?.blob(bootstrap.clone(), enclosed)?;
+            if bootstrap.is_empty() {
+                eprintln!(
+                    "warren: the blob names no node to join by: --bootstrap HOST:PORT adds one"
+                );
+            }
             match out {
                 Some(path) => {
                     write_secret(path, &text)?;
@@ -187,7 +196,27 @@ impl Directory {
         Ok(certificate)
     }
 
-    fn revoke(mut self, what: &RevokeWhat, now: UnixTime) -> Result<(), Failure> {
+    /// Refuses to sign for a key or a user that a notice put out and that nobody has let in again since.
+    fn check_not_revoked(&self, request: &Request, user: &str) -> Result<(), Failure> {
+        let (issued, ledger) = (self.issued()?, self.trust.ledger());
+        let of_key = issued.iter().filter(|member| member.spki == request.spki());
+        let latest = of_key.max_by_key(|member| member.issued());
+        let by_key = latest.and_then(|member| ledger.is_revoked(member));
+        let stands = |member: &Member| member.user == user && ledger.is_revoked(member).is_none();
+        let by_name = || {
+            let names = Revoked::User(user.to_owned());
+            let notice = ledger.notices().rfind(|notice| notice.subject == names)?;
+            (!issued.iter().any(stands)).then_some(notice.number)
+        };
+        match by_key.or_else(by_name) {
+            Some(number) => Err(Failure::usage(format!(
+                "{user} was revoked by notice {number}: sign with --again to let it in again"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn revoke(mut self, what: &RevokeWhat, unknown: bool, now: UnixTime) -> Result<(), Failure> {
         let subject = match what {
             RevokeWhat { serial: Some(serial), .. } => Revoked::Serial(*serial),
             RevokeWhat { node: Some(node), .. } => Revoked::Node(*node),
@@ -200,20 +229,33 @@ impl Directory {
             Revoked::User(user) => member.user == *user,
             Revoked::Issuer(issuer) => member.issuer == *issuer,
         };
-        let is_known = self.issued()?.iter().any(is_meant);
+        if !unknown && !self.issued()?.iter().any(is_meant) {
+            let whom = match &subject {
+                Revoked::Serial(serial) => format!("with serial number {serial}"),
+                Revoked::Node(node) => format!("of node {node}"),
+                Revoked::User(user) => format!("of {user}"),
+                Revoked::Issuer(issuer) => format!("by {issuer}"),
+            };
+            return Err(Failure::usage(format!(
+                "no certificate {whom} was signed here: see warren ca show, or revoke with --unknown"
+            )));
+        }
         let ledger = self.trust.ledger_mut();
         let notice = self.authority.revoke(subject, ledger, now).map_err(Failure::identity)?;
         self.authority.head(ledger, now, now + HEAD_LIFE).map_err(Failure::identity)?;
         let path = self.path.join("notices.txt");
         write_secret(&path, &ledger.to_text())?;
-        self.secrets.insert(0, Secret::new(ledger.generation(), now));
+        let generation = ledger.generation();
+        self.secrets.insert(0, Secret::new(generation, now));
         self.secrets.truncate(GENERATIONS_MAX);
         write_yaml(&self.path.join("secrets.yaml"), &self.secrets)?;
         let (number, place) = (notice.number, path.display());
-        println!("notice {number} written to {place}: hand it to the nodes (warren up --notices)");
-        if !is_known {
-            eprintln!("warren: nothing signed here is concerned: see warren ca show for who is");
-        }
+        println!("notice {number} written to {place}, group secret {generation} made");
+        println!(
+            "tell any one member: warren ca blob --dir {} --bootstrap HOST:PORT --out BLOB, then \
+             warren notices announce {place} --blob BLOB",
+            self.path.display()
+        );
         Ok(())
     }
 
@@ -279,6 +321,7 @@ fn show(authority: &Directory, json: bool, now: UnixTime) -> Result<(), Failure>
         not_after: member.not_after,
         state: match authority.trust.rejudge(member, now) {
             Ok(()) => "valid".into(),
+            Err(Refusal::Revoked { notice }) => format!("revoked by notice {notice}"),
             Err(refusal) => refusal.to_string(),
         },
     });
@@ -314,8 +357,10 @@ fn read_request(path: &Path) -> Result<Request, Failure> {
 
 /// Reads a certificate file that the user named.
 pub fn read_certificate(path: &Path) -> Result<Certificate, Failure> {
-    Certificate::from_pem(&read_text(path)?)
-        .map_err(|error| Failure::identity(format!("{}: {error}", path.display())))
+    Certificate::from_pem(&read_text(path)?).map_err(|error| {
+        let place = path.display();
+        Failure::identity(format!("{place}: {error}: name the file that warren ca sign wrote"))
+    })
 }
 
 fn write_yaml<T: Serialize>(path: &Path, value: &T) -> Result<(), Failure> {
@@ -334,7 +379,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pki::{PrivateKey, Refusal};
+    use pki::PrivateKey;
 
     const NOW: UnixTime = UnixTime(1_800_000_000);
 
@@ -387,7 +432,7 @@ mod tests {
         let request = Request::new(&PrivateKey::generate(), None).unwrap();
         let certificate = ca.sign(&request, SignOptions::new("ana"), NOW).unwrap();
         let what = RevokeWhat { serial: None, node: None, user: Some("ana".into()) };
-        ca.revoke(&what, NOW).unwrap();
+        ca.revoke(&what, false, NOW).unwrap();
         let ca = Directory::open(folder.path()).unwrap();
         let blob = Blob::parse(&ca.blob(Vec::new(), None).unwrap()).unwrap();
         let judged = blob.trust().unwrap().judge(certificate.der(), NOW);

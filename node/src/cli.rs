@@ -272,17 +272,23 @@ pub enum Ca {
         /// Host name to fix
         #[arg(long)]
         host: Option<String>,
+        /// Sign although the node or the user was revoked: lets it in again
+        #[arg(long)]
+        again: bool,
         /// Where to write the certificate; standard output if not given
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Revoke a certificate, a node or a user; writes notices.txt for `warren up --notices`
+    /// Revoke a certificate, a node or a user; writes notices.txt for `warren notices announce`
     Revoke {
         /// Directory of the authority
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
         #[command(flatten)]
         what: RevokeWhat,
+        /// Revoke although no certificate of it was signed here
+        #[arg(long)]
+        unknown: bool,
     },
     /// Show the authority and what it has signed and revoked
     Show {

@@ -38,9 +38,9 @@ pub fn run(request: &Request, ask: &Ask) -> Result<(), Failure> {
 fn exchange(request: &Request, socket: &Path) -> Result<Value, Failure> {
     let place = socket.display();
     let fail = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::PermissionDenied => Failure::no_daemon(format!(
-            "no permission for {place}: run as root or as the daemon's user"
-        )),
+        std::io::ErrorKind::PermissionDenied => {
+            Failure::host(format!("no permission for {place}: run as root or as the daemon's user"))
+        }
         _ => Failure::no_daemon(format!(
             "no daemon answers on {place} ({error}): start one with warren up, or name its \
              --socket or --state-dir"
@@ -54,7 +54,7 @@ fn exchange(request: &Request, socket: &Path) -> Result<Value, Failure> {
     let mut answer = String::new();
     BufReader::new(stream.take(REPLY_LEN_MAX)).read_line(&mut answer).map_err(fail)?;
     if answer.is_empty() {
-        return Err(Failure::no_daemon(format!(
+        return Err(Failure::host(format!(
             "the daemon on {place} refused: run as root or as the daemon's user"
         )));
     }
@@ -175,6 +175,9 @@ fn render_values(found: &Values) -> String {
 
 fn render_acknowledgements(answer: &Acknowledgements) -> String {
     let Acknowledgements { number, live, acknowledged, last_at, complete } = answer;
+    if *number == 0 {
+        return "no notice yet: nobody was revoked\n".into();
+    }
     let last = last_at.map_or(String::new(), |at| format!(", the last since {}", UnixTime(at)));
     let partly = if *complete { "" } else { "; the walk was not completed" };
     format!("{acknowledged} of {live} live nodes have notice {number}{last}{partly}\n")

@@ -272,7 +272,11 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
             std::io::ErrorKind::PermissionDenied => "run as its owner, or let this user read it",
             _ => "name another file",
         };
-        Failure::usage(format!("cannot read {}: {error}: {hint}", path.display()))
+        let message = format!("cannot read {}: {error}: {hint}", path.display());
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied => Failure::host(message),
+            _ => Failure::usage(message),
+        }
     })
 }
 

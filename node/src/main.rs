@@ -84,7 +84,13 @@ fn run(command: &Command) -> Result<(), Failure> {
                 Some(path) => {
                     Blob::parse(&read_text(path)?).map_err(Failure::identity)?.group_secrets
                 }
-                None => Vec::new(),
+                None => {
+                    eprintln!(
+                        "warren: no new group secret given: --blob FILE takes it from a blob made \
+                         after the revocation"
+                    );
+                    Vec::new()
+                }
             };
             let notices = read_text(file)?;
             client::run(&Request::Announce { notices, secrets }, ask)

@@ -33,8 +33,13 @@ pub fn run(make: &MakeRequest) -> Result<(), Failure> {
 /// Writes a text that is no secret to a file or standard output.
 pub fn write_out(path: Option<&Path>, text: &str) -> Result<(), Failure> {
     match path {
-        Some(path) => std::fs::write(path, text)
-            .map_err(|error| Failure::host(format!("cannot write {}: {error}", path.display()))),
+        Some(path) => std::fs::write(path, text).map_err(|error| {
+            let place = path.display();
+            Failure::host(format!(
+                "cannot write {place}: {error}: name a file in a directory that this \
+                 user can write"
+            ))
+        }),
         None => {
             // A reader that closed the pipe has what it wanted.
             let _ = std::io::stdout().write_all(text.as_bytes());

@@ -294,16 +294,77 @@ fn a_file_that_is_no_request() {
 }
 
 #[test]
+fn a_file_that_is_no_certificate() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let mixed = Member { certificate: ana.request.clone(), ..ana };
+    let (code, line) = start(&group, &mixed, &[]);
+    assert_eq!(code, IDENTITY);
+    assert!(line.contains("name the file that warren ca sign wrote"), "{line}");
+}
+
+#[test]
+fn a_request_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = warren(&["request", "--state-dir", text(folder.path())]);
+    let (code, line) = fails(command.args(["--out", "/does/not/exist/ana.csr"]));
+    assert_eq!(code, HOST);
+    assert!(line.contains("name a file in a directory"), "{line}");
+}
+
+#[test]
+fn a_blob_that_names_no_node_is_told() {
+    let group = Group::new();
+    let ca = group.path("ca");
+    let said = |options: &[&str]| {
+        let blob = warren(&["ca", "blob", "--dir", text(&ca)]).args(options).output().unwrap();
+        String::from_utf8(blob.stderr).unwrap()
+    };
+    assert!(said(&[]).contains("names no node to join by: --bootstrap"));
+    assert_eq!(said(&["--bootstrap", "192.0.2.1:7415"]), "");
+}
+
+#[test]
 fn a_revocation_that_concerns_nobody() {
     let group = Group::new();
     let ca = group.path("ca");
     group.member("ana", &[]);
-    let said = |user: &str| {
-        let revoke = ["ca", "revoke", "--dir", text(&ca), "--user", user];
-        String::from_utf8(warren(&revoke).output().unwrap().stderr).unwrap()
-    };
-    assert!(said("anna").contains("see warren ca show"), "a misspelt name is noticed");
-    assert_eq!(said("ana"), "");
+    let revoke = |user| warren(&["ca", "revoke", "--dir", text(&ca), "--user", user]);
+    let (code, line) = fails(&mut revoke("anna"));
+    assert_eq!(code, USAGE);
+    assert!(line.contains("no certificate of anna was signed here: see warren ca show"), "{line}");
+    assert!(!ca.join("notices.txt").exists(), "a misspelt name changes nothing");
+    works(revoke("anna").arg("--unknown"));
+    works(&mut revoke("ana"));
+    let notices = std::fs::read_to_string(ca.join("notices.txt")).unwrap();
+    let blob = std::fs::read_to_string(group.blob(&[])).unwrap();
+    assert!(!notices.is_empty() && blob.contains("generation: 3"), "{blob}");
+}
+
+#[test]
+fn a_request_of_somebody_who_was_revoked() {
+    let group = Group::new();
+    let ca = group.path("ca");
+    let ana = group.member("ana", &[]);
+    let request = group.path("again.csr");
+    let make = ["request", "--name", "ana", "--state-dir", text(&ana.state), "--out"];
+    works(warren(&make).arg(&request));
+    let sign = || warren(&["ca", "sign", "--dir", text(&ca), text(&request)]);
+    works(&mut sign());
+    group.revoke("ana");
+    let (code, line) = fails(&mut sign());
+    assert_eq!(code, USAGE);
+    assert!(line.contains("ana was revoked by notice 1: sign with --again"), "{line}");
+    let other = group.path("other.csr");
+    let fresh = group.path("other");
+    let make = ["request", "--name", "ana", "--state-dir", text(&fresh), "--out"];
+    works(warren(&make).arg(&other));
+    let (code, _) = fails(&mut warren(&["ca", "sign", "--dir", text(&ca), text(&other)]));
+    assert_eq!(code, USAGE, "a new key does not help");
+    // A notice covers what is signed in the second in which it was made.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    works(sign().arg("--again"));
+    works(&mut sign());
 }
 
 fn start(group: &Group, member: &Member, options: &[&str]) -> (i32, String) {

@@ -174,6 +174,23 @@ async fn removal(service: &Service) {
 }
 
 #[tokio::test]
+async fn unit_wb_16_a_revoked_user_gets_nothing_more_by_an_old_blob() {
+    let site = site().await;
+    let service = &site.service;
+    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
+    group(service, ana, "team", Policies::default()).await;
+    admit(service, ana, bob, "team").await;
+    let stolen = token(service, bob, "team").await;
+    enrol(service, &stolen, "team", NOW).await.expect("enrols");
+    let what = Revoked::User("bob".to_owned());
+    service.revoke(&by(ana), "team", what, "laptop lost".to_owned(), NOW).await.expect("may");
+    let refused = enrol(service, &stolen, "team", NOW + DAY).await.map(drop);
+    assert_eq!(code(refused), "membership_ended");
+    let fresh = token(service, bob, "team").await;
+    enrol(service, &fresh, "team", NOW + DAY).await.expect("a new blob, for bob is a member");
+}
+
+#[tokio::test]
 async fn the_clock_signs_heads_and_ends_what_is_over() {
     the_clock(&site().await.service).await;
 }

@@ -22,7 +22,8 @@
 //! # }
 //! ```
 //!
-//! An [`Authority`] and [`Node`]s make a group: the program `warren`, run in the hosts as a user would run it.
+//! An [`Authority`] and [`Node`]s make a group: the program `warren`, run in the hosts as a user would run it. A
+//! [`Service`] is the program `warren-groupd`.
 //!
 //! What always holds:
 //! - Namespaces have no name in the file system: each lives as long as a thread of this process
@@ -45,6 +46,7 @@ mod namespace;
 mod nat;
 mod node;
 mod run;
+mod service;
 mod switch;
 
 use std::path::Path;
@@ -61,6 +63,7 @@ pub use eventually::eventually;
 pub use host::Host;
 pub use nat::Nat;
 pub use node::{Node, PATIENCE};
+pub use service::{Account, Service};
 pub use switch::Switch;
 
 use directory::Directory;

@@ -38,7 +38,10 @@ pub fn run() -> Result<()> {
         let _ = std::io::stdin().read(&mut [0]);
     }
     drop(group);
-    println!("{} of 4 steps passed", 4 - failed);
+    println!("{} of 4 checks passed: join, ping, download, loss of a node", 4 - failed);
+    println!(
+        "Next: `make demo` at a terminal keeps the network up to look at; README.md makes a group"
+    );
     if failed > 0 {
         std::process::exit(1);
     }

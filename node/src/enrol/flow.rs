@@ -150,9 +150,9 @@ impl Flow {
             Stage::NeedId => {
                 Step::Ask(Question::Key(KeyRequest::new(&self.key, self.host.as_deref())))
             }
-            Stage::NeedCertificate { id, .. } => {
+            Stage::NeedCertificate { id, told } => {
                 let request = Request::for_node(&self.key, &self.group, *id)?;
-                Step::Ask(Question::Certificate(CertificateRequest { request }))
+                Step::Ask(Question::Certificate(CertificateRequest { request }, *told))
             }
             Stage::Member(held) if now.unix < held.renew_at => {
                 Step::Wait(held.renew_at.since(now.unix).min(WAIT_MAX))
@@ -174,9 +174,8 @@ impl Flow {
     pub fn handle_answer(&mut self, answer: Answer, now: Now) -> Result<Progress, String> {
         match (answer, &mut self.stage) {
             (Answer::Key(key), Stage::NeedId) => {
-                if key.group != self.group {
-                    return Err(format!("its token is of group {}, not {}", key.group, self.group));
-                }
+                // A token of another group is for the service to refuse and to log: the request names ours,
+                // and no grant of another group is taken.
                 if !key.is_for(self.key.spki()) {
                     return Err("the node ID does not follow from salt and key".into());
                 }

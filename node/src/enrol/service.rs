@@ -30,8 +30,9 @@ const WAIT: Duration = Duration::from_secs(WAIT_MAX_SECONDS as u64);
 pub enum Question {
     /// Which ID has this key?
     Key(KeyRequest),
-    /// May I have a certificate?
-    Certificate(CertificateRequest),
+    /// May I have a certificate? The second says whether the service may hold the question until somebody has
+    /// decided: not at first, so that the user learns at once that there is something to wait for.
+    Certificate(CertificateRequest, bool),
     /// What shall I sign?
     Nonce,
     /// May I have a newer one?
@@ -82,9 +83,10 @@ impl Service {
                 let call = Call { token: Some(token), ..Call::post(KEY, message) };
                 read(client, &call).await.map(Answer::Key)
             }
-            Question::Certificate(message) => {
+            Question::Certificate(message, may_hold) => {
                 let post = Call::post(CERTIFICATE, message);
-                let call = Call { token: Some(token), wait: WAIT, ..post };
+                let wait = if *may_hold { WAIT } else { Duration::ZERO };
+                let call = Call { token: Some(token), wait, ..post };
                 let granted = read_unless_pending(client, &call).await?;
                 Ok(granted.map_or(Answer::Pending, |grant| Answer::Grant(Box::new(grant))))
             }

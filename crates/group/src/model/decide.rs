@@ -168,6 +168,10 @@ fn revoke(ctx: &Context, what: &Revoked, reason: &str) -> Result<Decision, Refus
         return Err(Refusal::NothingToRevoke);
     }
     let mut decision = Decision::default();
+    if let (Revoked::User(_), Some(person)) = (what, &ctx.target) {
+        // Or a stolen blob would enrol the next node.
+        decision.events.push(Event::TokensEnded { user: person.user.clone() });
+    }
     if !matches!(what, Revoked::Serial(_)) {
         ctx.victims.iter().for_each(|node| decision.end_node(node, Ended::Revoked));
     }

@@ -345,7 +345,7 @@ fn ns_wb_16_a_revoked_member_is_out_and_the_list_says_so() {
     let mut trust = grant.trust().expect("fits");
     trust.ledger_mut().take_text(news["notices"].as_str().expect("text")).expect("is signed");
     assert_eq!(trust.ledger().is_revoked(&member), Some(1));
-    node.name().refused(403, "node_revoked");
+    node.name().refused(403, "membership_ended");
     let wish = json!({ "reason": "has left the firm" });
     ana.post(&format!("{TEAM}/members/bo/remove"), &wish).expect(200);
     Newcomer::new(&server, &token).name().refused(403, "membership_ended");

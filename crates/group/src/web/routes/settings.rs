@@ -15,7 +15,7 @@ use crate::web::pages::settings as pages;
 const DAY: u64 = 86_400;
 
 /// Kinds of events that people look for, as the log calls them.
-const EVENT_KINDS: [&str; 19] = [
+const EVENT_KINDS: [&str; 20] = [
     "asked",
     "authority_made",
     "certificate_issued",
@@ -35,6 +35,7 @@ const EVENT_KINDS: [&str; 19] = [
     "secret_started",
     "token_drawn",
     "token_ended",
+    "tokens_ended",
 ];
 
 /// Policies as the form writes them.
