@@ -30,6 +30,9 @@ pub fn on_own(refusal: Refusal, now: UnixTime) -> String {
         Refusal::WrongGroup => "it is for another group than the blob: take blob and certificate \
                                 of the same group"
             .into(),
+        Refusal::WrongNode => {
+            "it is not for this node's key: sign the request that this node made".into()
+        }
         other => other.to_string(),
     };
     format!("own certificate: {advice}")
@@ -110,6 +113,12 @@ mod tests {
         let early = Failure::Refused(Refusal::Expired { since: NOW + DAY });
         let disputed = from_peer(early, NOW + DAY, NOW);
         assert!(disputed.contains("24 h earlier: the peer's clock is ahead"), "{disputed}");
+    }
+
+    #[test]
+    fn a_certificate_of_another_node_is_not_taken_for_a_peers() {
+        let told = on_own(Refusal::WrongNode, NOW);
+        assert!(told.contains("not for this node's key") && !told.contains("peer"), "{told}");
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl Config {
             config.become_public()?;
         } else {
             config.check()?;
+            config.check_policy()?;
         }
         Ok(config)
     }
@@ -229,6 +230,18 @@ impl Config {
             Handed::Invitation(invitation) => (None, Some(invitation)),
         };
         self.blob_file = source.file().map(Path::to_owned);
+        Ok(())
+    }
+
+    /// Only a group service signs the list of revocations anew before it is out of date.
+    fn check_policy(&self) -> Result<(), Failure> {
+        if self.stale_policy == Some(StalePolicy::Strict) && self.enrolment().is_none() {
+            return Err(Failure::usage(
+                "stale_policy strict needs a group service, which signs the list of revocations \
+                 anew all the time; this blob names none, so nobody would be let in: remove \
+                 stale_policy from the configuration",
+            ));
+        }
         Ok(())
     }
 

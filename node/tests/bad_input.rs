@@ -80,6 +80,17 @@ fn a_certificate_that_only_the_notices_file_revokes() {
 }
 
 #[test]
+fn a_strict_policy_where_nobody_signs_lists() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let config = group.path("strict.yaml");
+    std::fs::write(&config, "stale_policy: strict\n").unwrap();
+    let (code, line) = start(&group, &ana, &["--config", text(&config)]);
+    assert_eq!(code, USAGE);
+    assert!(line.contains("strict needs a group service"), "{line}");
+}
+
+#[test]
 fn a_broken_notices_file() {
     let group = Group::new();
     let ana = group.member("ana", &[]);

@@ -15,7 +15,7 @@ pub enum Error {
     #[error("the private key is not an unencrypted PKCS#8 key of type P-256 or Ed25519")]
     Key,
     /// A PEM text has no, a broken, or more than one block of this label.
-    #[error("expected one PEM block labelled {0}")]
+    #[error("expected one PEM block labelled {0}; name the file that holds it")]
     Pem(&'static str),
     /// The bytes are no certificate.
     #[error("the certificate cannot be read: {0}")]

@@ -49,11 +49,18 @@ pub enum Refusal {
     #[error("the peer is not the node that was called; its address is stale or taken over")]
     WrongNode,
     /// The signed list of revocations is too old and policy is strict.
-    #[error("the revocation list is out of date since {since}; check the way to the group service")]
+    #[error("{}; check the way to the group service", staleness(.since))]
     StaleNotices {
-        /// When the next list was due.
+        /// When the next list was due; the epoch's start if there never was one.
         since: UnixTime,
     },
+}
+
+fn staleness(since: &UnixTime) -> String {
+    if *since == UnixTime::default() {
+        return "there is no signed list of revocations yet".into();
+    }
+    format!("the revocation list is out of date since {since}")
 }
 
 impl Refusal {

@@ -54,7 +54,12 @@ impl Driver {
                 if self.work.refused_last.take() == Some(Path::Direct(endpoint)) => {}
             Event::NoAnswer { endpoint } => {
                 if let Some(repeats) = self.is_news(Trouble::NoAnswer(endpoint)) {
-                    tracing::warn!(%endpoint, repeats, "no answer; is it running?");
+                    tracing::warn!(
+                        %endpoint,
+                        repeats,
+                        "no answer: is it running, does UDP reach it, and is this the newest blob \
+                         of the group?"
+                    );
                 }
             }
             Event::Vpn(event) => self.note_vpn(event),
@@ -99,9 +104,11 @@ impl Driver {
         }
     }
 
-    /// Whether a line about this is due, with the number of times that it came up since the last one.
-    fn is_news(&mut self, trouble: Trouble) -> Option<u64> {
-        self.work.troubles.note(trouble, self.clock.instant())
+    /// Whether a line about this is due, with the number of times that it came up since the last one, if there
+    /// was one: the field is left out of the first.
+    fn is_news(&mut self, trouble: Trouble) -> Option<Option<u64>> {
+        let repeats = self.work.troubles.note(trouble, self.clock.instant())?;
+        Some((repeats > 0).then_some(repeats))
     }
 
     fn note_vpn(&self, event: vpn::Event) {

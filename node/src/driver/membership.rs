@@ -3,8 +3,10 @@
 //! SIGHUP reads the files again that the user named. What is not good is logged and changes nothing; the rest
 //! counts.
 
+use std::path::Path;
+
 use pki::enrolment::Grant;
-use pki::{Certificate, Handed, LineError, SignedSecret, StalePolicy, Trust};
+use pki::{Certificate, Handed, LineError, Refusal, SignedSecret, StalePolicy, Trust};
 use proto::news;
 
 use super::Driver;
@@ -18,6 +20,13 @@ use crate::identity::bad_notices;
 impl Driver {
     /// Reads certificate, blob and notices again.
     pub(super) fn reload(&mut self) {
+        let files = [&self.config.blob_file, &self.config.notices, &self.certificate_file];
+        if files.into_iter().all(Option::is_none) {
+            tracing::warn!(
+                "nothing to read again: the start command names no --blob, --notices or \
+                 --certificate file"
+            );
+        }
         for done in [self.reload_blob(), self.reload_notices(), self.reload_certificate()] {
             if let Err(failure) = done {
                 tracing::warn!("{failure}");
@@ -135,10 +144,10 @@ impl Driver {
     }
 
     fn reload_blob(&mut self) -> Result<(), Failure> {
-        let Some(path) = &self.config.blob_file else { return Ok(()) };
+        let Some(path) = self.config.blob_file.clone() else { return Ok(()) };
         let place = path.display().to_string();
         let bad = |error: String| Failure::identity(format!("{place}: {error}"));
-        let handed = Handed::parse(&read_text(path)?).map_err(|error| bad(error.to_string()))?;
+        let handed = Handed::parse(&read_text(&path)?).map_err(|error| bad(error.to_string()))?;
         // What an invitation leaves out comes from the service.
         let Handed::Blob(blob) = handed else { return Ok(()) };
         let Some(identity) = &self.identity else { return Ok(()) };
@@ -147,29 +156,40 @@ impl Driver {
         }
         self.take_notices(&blob.notices.join("\n")).map_err(|error| bad(error.to_string()))?;
         self.take_secrets(blob.group_secrets)?;
-        blob.certificate.map_or(Ok(()), |certificate| self.renew_if_longer(&certificate))
+        tracing::info!(file = place, "blob read again");
+        blob.certificate.map_or(Ok(()), |certificate| self.renew_if_longer(&certificate, &path))
     }
 
     fn reload_notices(&mut self) -> Result<(), Failure> {
         let Some(path) = self.config.notices.clone() else { return Ok(()) };
         let text = read_text(&path)?;
-        self.take_notices(&text).map_err(|error| bad_notices(&path, &error))
+        self.take_notices(&text).map_err(|error| bad_notices(&path, &error))?;
+        tracing::info!(file = %path.display(), "notices read again");
+        Ok(())
     }
 
     fn reload_certificate(&mut self) -> Result<(), Failure> {
-        let Some(path) = &self.certificate_file else { return Ok(()) };
-        let certificate = read_certificate(path)?;
-        self.renew_if_longer(&certificate)
+        let Some(path) = self.certificate_file.clone() else { return Ok(()) };
+        let certificate = read_certificate(&path)?;
+        self.renew_if_longer(&certificate, &path)
     }
 
     /// Of the certificates that lie about, only one that lasts longer than the present one is a renewal.
-    fn renew_if_longer(&mut self, certificate: &Certificate) -> Result<(), Failure> {
-        let member = certificate.unverified().map_err(Failure::identity)?;
-        match &self.identity {
-            Some(identity) if member.not_after > identity.member.not_after => {
-                self.renew(certificate)
-            }
-            _ => Ok(()),
+    fn renew_if_longer(&mut self, certificate: &Certificate, file: &Path) -> Result<(), Failure> {
+        let (file, now) = (file.display(), self.clock.now().unix);
+        let refused =
+            |refusal| Failure::identity(format!("{file}: {}", advice::on_own(refusal, now)));
+        let member = certificate.unverified().map_err(refused)?;
+        let Some(identity) = &self.identity else { return Ok(()) };
+        let present = &identity.member;
+        // Whose it is comes before how long it lasts.
+        if member.spki != present.spki {
+            return Err(refused(Refusal::WrongNode));
         }
+        if member.not_after <= present.not_after {
+            tracing::info!(%file, until = %present.not_after, "not longer than the present one: kept");
+            return Ok(());
+        }
+        self.renew(certificate)
     }
 }

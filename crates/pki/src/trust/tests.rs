@@ -198,7 +198,9 @@ fn strict_policy_refuses_new_links_while_the_list_is_stale() {
     let authority = authority("team");
     let (mut trust, leaf) = (trust(&authority), issue(&authority, "ana", NOW));
     trust.set_stale_policy(StalePolicy::Strict);
-    assert!(matches!(trust.judge(leaf.der(), NOW), Err(Refusal::StaleNotices { .. })));
+    let none = trust.judge(leaf.der(), NOW).expect_err("there is no list");
+    assert!(matches!(none, Refusal::StaleNotices { .. }));
+    assert!(none.to_string().contains("no signed list of revocations yet"), "{none}");
     authority.head(trust.ledger_mut(), NOW, NOW + HOUR).expect("signs a head");
     let member = trust.judge(leaf.der(), NOW).expect("the list is fresh");
     let stale = Refusal::StaleNotices { since: NOW + HOUR };

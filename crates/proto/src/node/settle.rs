@@ -69,7 +69,13 @@ impl Node {
                 if self.members() == Some(instance) {
                     self.with_news(now, |news, cx| news.handle_down(peer, cx));
                 }
-                self.event(Event::LinkDown { instance, peer, reason: describe(reason) });
+                let reason = match reason {
+                    Some(CloseReason::Leaving) if self.overlay(instance).is_leaving() => {
+                        "this node leaves"
+                    }
+                    reason => describe(reason),
+                };
+                self.event(Event::LinkDown { instance, peer, reason });
             }
             Effect::Moved { instance, peer, path } => {
                 if let Path::Direct(endpoint) = path {

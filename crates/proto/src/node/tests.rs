@@ -167,6 +167,22 @@ fn a_simultaneous_dial_makes_one_session() {
 }
 
 #[test]
+fn a_leave_is_told_as_what_it_is_at_each_end() {
+    let mut net = Net::new(0.0);
+    net.add(1);
+    net.add(2);
+    net.run_for(Duration::from_secs(2));
+    net.with(endpoint(2), Node::leave);
+    net.run_for(Duration::from_secs(1));
+    let reasons = net.events.iter().filter_map(|(at, event)| match event {
+        Event::LinkDown { reason, .. } => Some((*at, *reason)),
+        _ => None,
+    });
+    let told: Vec<_> = reasons.collect();
+    assert_eq!(told, [(endpoint(2), "this node leaves"), (endpoint(1), "the peer left")]);
+}
+
+#[test]
 fn twelve_nodes_form_a_ring_in_spite_of_loss() {
     let mut net = Net::new(0.05);
     for n in 1..=12 {

@@ -346,6 +346,11 @@ impl Overlay {
         self.originate(None, message, cx);
     }
 
+    /// Whether this node leaves the ring.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
     /// Leaves the ring: every linked peer is told, nothing is dialled any more.
     pub fn leave(&mut self, cx: &mut Context<'_>) {
         self.leaving = true;
