@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::enrol::keeper::Report;
 use crate::failure::Failure;
 use crate::metrics::Snapshot;
-use crate::overlays::Kind;
+use crate::overlays::{Entry, Kind};
 
 /// Clients served at a time; more wait.
 const CLIENTS_MAX: usize = 32;
@@ -133,9 +133,9 @@ pub struct Status {
     pub first: Overlay,
     /// The node in each of its overlays.
     pub overlays: Vec<Overlay>,
-    /// The group; none of a public node, as all that a certificate says.
+    /// The group; none of a public node.
     pub group: Option<String>,
-    /// Who answers for the node.
+    /// Who answers for the node; none without a certificate, as all that it says.
     pub user: Option<String>,
     /// When the certificate ends, in seconds since 1970.
     pub certificate_not_after: Option<u64>,
@@ -160,6 +160,8 @@ pub struct Status {
 pub struct Overlay {
     /// Which.
     pub overlay: Kind,
+    /// By what nodes get in.
+    pub entry: Entry,
     /// The node's ID there.
     pub node_id: NodeId,
     /// Whether it has a place in the ring.
@@ -205,9 +207,11 @@ impl From<&Report> for ServiceStatus {
 pub struct Peer {
     /// The overlay in which it is a peer.
     pub overlay: Kind,
+    /// By what it got in there.
+    pub entry: Entry,
     /// The peer.
     pub node_id: NodeId,
-    /// Who answers for it.
+    /// Who answers for it, if it got in by certificate.
     pub user: Option<String>,
     /// Class of the path: `direct` or `overlay`.
     pub path: String,

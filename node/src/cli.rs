@@ -47,6 +47,9 @@ pub enum Command {
     /// Hold the authority of a group, with no server at all
     #[command(subcommand)]
     Ca(Ca),
+    /// Make the key of a group that has no authority
+    #[command(subcommand)]
+    Psk(Psk),
 }
 
 /// How to run the daemon. Flags win over the file.
@@ -229,6 +232,17 @@ pub struct MakeRequest {
     /// Where to write the request; standard output if not given
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// `warren psk`.
+#[derive(Debug, Subcommand)]
+pub enum Psk {
+    /// Draw a key for `psk_file` of the configuration; the same file goes to every node of the group
+    Generate {
+        /// Where to write it, a file that is not there yet; standard output if not given
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// `warren ca`.

@@ -16,6 +16,7 @@ use crate::api::{
 use crate::cli::Ask;
 use crate::config::{STATE_DIR_DEFAULT, socket_path};
 use crate::failure::Failure;
+use crate::overlays::Entry;
 use crate::request::write_out;
 
 /// How long an answer is waited for: a crawl of a large ring takes longest.
@@ -115,11 +116,12 @@ fn render_status(status: &Status) -> String {
     rows.iter().map(|(name, value)| format!("{name:<18} {value}\n")).collect()
 }
 
-fn overlay_rows(overlay: &Overlay) -> [(&'static str, String); 8] {
+fn overlay_rows(overlay: &Overlay) -> [(&'static str, String); 9] {
     let or_none = |id: Option<pki::NodeId>| id.map_or_else(|| "none".into(), |id| id.to_string());
     let endpoints: Vec<String> = overlay.endpoints.iter().map(ToString::to_string).collect();
     [
         ("overlay", overlay.overlay.name().into()),
+        ("  entry", overlay.entry.name().into()),
         ("  node", overlay.node_id.to_string()),
         ("  joined", if overlay.joined { "yes" } else { "no" }.into()),
         ("  peers", overlay.peers.to_string()),
@@ -149,7 +151,11 @@ fn render_peers(peers: &[Peer]) -> String {
     for peer in peers {
         let rtt = peer.rtt_ms.map_or("-".into(), |ms| format!("{ms:.2} ms"));
         let endpoint = peer.endpoint.map_or("-".into(), |endpoint| endpoint.to_string());
-        let user = peer.user.as_deref().unwrap_or("-");
+        let user = match (&peer.user, peer.entry) {
+            (Some(user), _) => user,
+            (None, Entry::PreSharedKey) => "(shared key)",
+            (None, _) => "-",
+        };
         let why = if peer.purposes.is_empty() { "-".into() } else { peer.purposes.join(",") };
         let Peer { node_id, path, .. } = peer;
         let node_id = node_id.to_string();

@@ -9,6 +9,8 @@
 //! device: warren0
 //! metrics: 127.0.0.1:9415       # or "off"
 //! ephemeral: false
+//! # psk_file: home.psk          # in the place of a blob: a group by a pre-shared key, and
+//! # network: { group: home, ipv4: 10.42.0.0/24 }   # its network, the same for all its nodes
 //! # public:                     # take part in the public overlay besides
 //! #   bootstrap: [boot.example.net:7415]
 //! ```
@@ -20,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use pki::{Blob, Enrolment, Handed, HostPort, Invitation, StalePolicy};
+use pki::{Blob, Enrolment, Handed, HostPort, Invitation, Ipv4Subnet, Network, StalePolicy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::cli::{LogFormat, Overrides, Start};
@@ -46,6 +48,11 @@ pub struct Config {
     pub blob: Option<Blob>,
     /// The short form of the blob, in the place of `blob_file`: the rest is asked for.
     pub invitation: Option<Invitation>,
+    /// File with the key of a group that has no authority, in the place of a blob; relative to the configuration
+    /// file.
+    pub psk_file: Option<PathBuf>,
+    /// The virtual network of such a group: the same for all its nodes.
+    pub network: Option<Network>,
     /// Directory for key, certificate, lease and known peers.
     pub state_dir: PathBuf,
     /// UDP address and port of the node; port 0 takes any.
@@ -97,6 +104,8 @@ impl Default for Config {
             blob_file: None,
             blob: None,
             invitation: None,
+            psk_file: None,
+            network: None,
             state_dir: STATE_DIR_DEFAULT.into(),
             listen: (Ipv6Addr::UNSPECIFIED, PORT_DEFAULT).into(),
             device: "warren0".into(),
@@ -123,7 +132,10 @@ impl Config {
         };
         config.apply(&start.overrides);
         config.take_blob(Source::named(start)?)?;
-        if role == Role::Bootstrap && config.blob.is_none() && config.invitation.is_none() {
+        let has_blob = config.blob.is_some() || config.invitation.is_some();
+        if config.psk_file.is_some() || config.network.is_some() {
+            config.check_pre_shared(has_blob)?;
+        } else if role == Role::Bootstrap && !has_blob {
             config.become_public()?;
         } else {
             config.check()?;
@@ -140,6 +152,14 @@ impl Config {
     /// The blob, complete. Before the service has answered there may be only an invitation.
     pub fn blob(&self) -> Result<&Blob, Failure> {
         self.blob.as_ref().ok_or_else(Self::no_blob)
+    }
+
+    /// The virtual network, by whatever way the node is in its group.
+    pub fn network(&self) -> Result<&Network, Failure> {
+        match &self.network {
+            Some(network) => Ok(network),
+            None => self.blob().map(|blob| &blob.network),
+        }
     }
 
     /// The name of the group.
@@ -167,7 +187,8 @@ impl Config {
     pub fn no_blob() -> Failure {
         Failure::usage(
             "no blob: give the group's file with --blob FILE, or a configuration that names it with \
-             --config FILE, or get one with warren join URL GROUP",
+             --config FILE, or get one with warren join URL GROUP (a group by a pre-shared key needs \
+             psk_file and network in the configuration)",
         )
     }
 
@@ -186,7 +207,8 @@ impl Config {
         let mut config: Self = pki::yaml::from_str(&text)
             .map_err(|error| Failure::usage(format!("{}: {error}: correct it", path.display())))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut config.blob_file, &mut config.notices].into_iter().flatten() {
+        let files = [&mut config.blob_file, &mut config.psk_file, &mut config.notices];
+        for file in files.into_iter().flatten() {
             *file = folder.join(&*file);
         }
         Ok(config)
@@ -248,7 +270,34 @@ impl Config {
     fn check(&self) -> Result<(), Failure> {
         let Some(blob) = &self.blob else { return self.group().map(drop) };
         blob.trust().and_then(|trust| blob.keyring(&trust)).map_err(Failure::identity)?;
-        let subnet = blob.network.ipv4;
+        self.check_address(blob.network.ipv4)
+    }
+
+    /// A group by a pre-shared key has a network and a key, and nothing that an authority would have to sign.
+    fn check_pre_shared(&self, has_blob: bool) -> Result<(), Failure> {
+        let (Some(_), Some(network)) = (&self.psk_file, &self.network) else {
+            return Err(Failure::usage(
+                "psk_file and network belong together: a group by a pre-shared key needs both, and \
+                 a group with a blob has its network from that",
+            ));
+        };
+        if has_blob {
+            return Err(Failure::usage(
+                "a group has a blob or a pre-shared key, not both: remove psk_file and network from \
+                 the configuration, or leave the blob out (if warren join left it in the state \
+                 directory, name another --state-dir)",
+            ));
+        }
+        if self.notices.is_some() || self.stale_policy.is_some() {
+            return Err(Failure::usage(
+                "a group by a pre-shared key has no authority, so there are no revocations: remove \
+                 notices and stale_policy; to put somebody out, change the key",
+            ));
+        }
+        self.check_address(network.ipv4)
+    }
+
+    fn check_address(&self, subnet: Ipv4Subnet) -> Result<(), Failure> {
         match self.address {
             Some(address) if !subnet.is_host(address) => Err(Failure::usage(format!(
                 "address {address} is not one that a member of {subnet} can have: choose another \
@@ -392,6 +441,31 @@ mod tests {
         let text = "{blob_file: blob.yaml, address: 10.43.0.7}";
         let failure = load(text, Overrides::default()).unwrap_err();
         assert!(failure.to_string().contains("10.42.0.0/24"), "{failure}");
+    }
+
+    #[test]
+    fn unit_se_04_a_group_by_a_pre_shared_key_needs_a_network_and_no_blob() {
+        let alone = "psk_file: home.psk";
+        let network = "network: {group: home, ipv4: 10.42.0.0/24}";
+        let both = format!("{alone}\n{network}\n");
+        let config = load(&both, Overrides::default()).unwrap();
+        assert_eq!(config.network().unwrap().group, "home");
+        assert!(config.psk_file.unwrap().is_absolute(), "relative to the file");
+        for (text, says) in [
+            (alone, "belong together"),
+            (network, "belong together"),
+            (&format!("{both}blob_file: blob.yaml"), "not both"),
+            (&format!("{both}notices: notices.txt"), "no revocations"),
+            (&format!("{both}stale_policy: strict"), "no revocations"),
+            (&format!("{both}address: 10.43.0.7"), "10.42.0.0/24"),
+            (&format!("{both}psk: wpsk1_secret"), "unknown field"),
+            (&both.replace("ipv4", "ipv5"), "unknown field"),
+        ] {
+            let failure = load(text, Overrides::default()).unwrap_err();
+            assert_eq!(failure.kind(), Kind::Usage);
+            assert!(failure.to_string().contains(says), "{text}: {failure}");
+            assert!(!failure.to_string().contains("wpsk1"), "{failure}");
+        }
     }
 
     #[test]

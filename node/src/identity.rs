@@ -3,9 +3,11 @@
 //! Everything is judged here, before the node opens a socket, so that a user reads the reason at once and not
 //! peers' refusals later.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
-use pki::{Blob, Certificate, Keyring, LineError, Member, PrivateKey, Trust, UnixTime};
+use pki::{Blob, Certificate, Keyring, LineError, Member, NodeId, PrivateKey, Trust, UnixTime};
+use proto::node::api::Access;
 use proto::session::aead::Cipher;
 use proto::session::tls::TlsSuite;
 
@@ -14,13 +16,14 @@ use crate::ca::read_certificate;
 use crate::config::{Config, read_text};
 use crate::failure::Failure;
 use crate::overlays::Kind;
+use crate::pre_shared::PreSharedIdentity;
 use crate::state::StateDir;
 
 /// Who the node is in each of the overlays that it takes part in.
 #[derive(Clone, Debug)]
 pub struct Identities {
     /// In its group.
-    pub group: Option<Identity>,
+    pub group: Option<InGroup>,
     /// In the public overlay.
     pub public: Option<PublicIdentity>,
 }
@@ -33,20 +36,69 @@ impl Identities {
         state: &StateDir,
         now: UnixTime,
     ) -> Result<Self, Failure> {
-        let group = match (&config.blob, certificate) {
-            (Some(_), _) => Some(Identity::establish(config, certificate, state, now)?),
-            (None, Some(_)) => return Err(Config::no_blob()),
-            (None, None) if state.certificate()?.is_some() => {
+        let group = match (&config.psk_file, &config.blob, certificate) {
+            (Some(file), _, _) => {
+                let identity = PreSharedIdentity::establish(config, file, certificate, state)?;
+                Some(InGroup::ByKey(identity))
+            }
+            (None, Some(_), _) => {
+                let identity = Identity::establish(config, certificate, state, now)?;
+                Some(InGroup::ByCertificate(Box::new(identity)))
+            }
+            (None, None, Some(_)) => return Err(Config::no_blob()),
+            (None, None, None) if state.certificate()?.is_some() => {
                 return Err(Failure::identity(
                     "the state directory is that of a member: give the group's file with --blob \
                      FILE, or run the public node with a --state-dir of its own",
                 ));
             }
-            (None, None) => None,
+            (None, None, None) => None,
         };
         let public =
             config.public.as_ref().map(|_| PublicIdentity::establish(state)).transpose()?;
         Ok(Self { group, public })
+    }
+}
+
+/// A node's identity in its group, by what the others let it in.
+#[derive(Clone, Debug)]
+pub enum InGroup {
+    /// By a certificate of the group's authority.
+    ByCertificate(Box<Identity>),
+    /// By a key that all of the group share.
+    ByKey(PreSharedIdentity),
+}
+
+impl InGroup {
+    /// What the authority certified, where there is one.
+    pub fn certified(&self) -> Option<&Identity> {
+        match self {
+            Self::ByCertificate(identity) => Some(identity),
+            Self::ByKey(_) => None,
+        }
+    }
+
+    /// The node's ID.
+    pub fn node_id(&self) -> NodeId {
+        match self {
+            Self::ByCertificate(identity) => identity.member.node_id,
+            Self::ByKey(identity) => identity.node_id(),
+        }
+    }
+
+    /// The virtual address that a certificate fixes.
+    pub fn pinned(&self) -> Option<Ipv4Addr> {
+        self.certified().and_then(|identity| identity.member.ipv4)
+    }
+
+    /// The handshake side of the identity, and whom the node answers.
+    pub fn enter(&self) -> Result<(TlsSuite, Access), Failure> {
+        match self {
+            Self::ByCertificate(identity) => {
+                Ok((identity.suite()?, Access::Members(identity.keyring.clone())))
+            }
+            Self::ByKey(identity) => identity.enter(),
+        }
     }
 }
 
@@ -82,7 +134,7 @@ impl PublicIdentity {
     }
 }
 
-/// A node's identity in its group.
+/// A node's identity in a group with an authority.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The certificate, read.
@@ -126,7 +178,7 @@ impl Identity {
     }
 
     /// The handshake side of the identity.
-    pub fn suite(&self) -> Result<TlsSuite, Failure> {
+    fn suite(&self) -> Result<TlsSuite, Failure> {
         let trust = self.trust.clone();
         TlsSuite::group(self.key.clone(), &self.certificate, trust, fast_cipher())
             .map_err(Failure::identity)
@@ -221,7 +273,7 @@ fn choose(
 }
 
 /// The cipher that this machine has instructions for.
-fn fast_cipher() -> Cipher {
+pub fn fast_cipher() -> Cipher {
     #[cfg(target_arch = "x86_64")]
     let has_aes = std::arch::is_x86_feature_detected!("aes");
     #[cfg(target_arch = "aarch64")]

@@ -6,6 +6,7 @@
 //! | [`config`], [`handed`], [`state`], [`known`] | what was set or handed over, and what is remembered |
 //! | [`overlays`] | which overlays does this node take part in |
 //! | [`identity`] | who is this node, and whom does it believe |
+//! | [`pre_shared`] | how is a group kept by a shared key alone |
 //! | [`up`] | how does a daemon start |
 //! | [`driver`] | what does the node do next |
 //! | [`lane`] | which thread moves the packets |
@@ -36,6 +37,7 @@ mod log;
 mod metrics;
 mod notify;
 mod overlays;
+mod pre_shared;
 mod request;
 mod state;
 mod up;
@@ -101,5 +103,6 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Join(join) => enrol::join::run(join),
         Command::Request(make) => request::run(make),
         Command::Ca(command) => ca::run(command),
+        Command::Psk(command) => pre_shared::run(command),
     }
 }

@@ -12,7 +12,7 @@ use proto::overlay::shortcut::Harmonic;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::identity::Identities;
+use crate::identity::{Identities, InGroup};
 use crate::known::Known;
 use crate::state::StateDir;
 
@@ -36,17 +36,43 @@ impl Kind {
     }
 }
 
+/// By what a node gets into an overlay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// A certificate of the group's authority.
+    Certificate,
+    /// The key that the nodes of a group share.
+    PreSharedKey,
+    /// Nothing: everybody may enter.
+    Open,
+}
+
+impl Entry {
+    /// The name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Certificate => "by certificate",
+            Self::PreSharedKey => "by pre-shared key",
+            Self::Open => "open to everybody",
+        }
+    }
+}
+
 /// The overlays of this node, in the order of their instances, with the peers to remember of each.
 #[derive(Debug)]
-pub struct Overlays(Vec<(Kind, Known)>);
+pub struct Overlays(Vec<(Kind, Entry, Known)>);
 
 impl Overlays {
     /// Those that the node has an identity in; the others have no peers.
     pub fn load(identities: &Identities, state: &Arc<StateDir>) -> Self {
-        let private = identities.group.is_some().then_some(Kind::Private);
-        let public = identities.public.is_some().then_some(Kind::Public);
-        let kinds = private.into_iter().chain(public);
-        Self(kinds.map(|kind| (kind, Known::load(Arc::clone(state), kind))).collect())
+        let private = identities.group.as_ref().map(|group| match group {
+            InGroup::ByCertificate(_) => (Kind::Private, Entry::Certificate),
+            InGroup::ByKey(_) => (Kind::Private, Entry::PreSharedKey),
+        });
+        let public = identities.public.is_some().then_some((Kind::Public, Entry::Open));
+        let all = private.into_iter().chain(public);
+        Self(all.map(|(kind, by)| (kind, by, Known::load(Arc::clone(state), kind))).collect())
     }
 
     /// What the node is made from; `bootstrap` gives the endpoints to join each overlay by.
@@ -55,11 +81,9 @@ impl Overlays {
         identities: &Identities,
         bootstrap: impl Fn(Kind) -> Vec<SocketAddr>,
     ) -> Result<Vec<OverlayConfig>, Failure> {
-        let one = |(kind, known): &(Kind, Known)| {
+        let one = |(kind, _, known): &(Kind, Entry, Known)| {
             let (suite, access) = match (kind, &identities.group, &identities.public) {
-                (Kind::Private, Some(group), _) => {
-                    (group.suite()?, Access::Members(group.keyring.clone()))
-                }
+                (Kind::Private, Some(group), _) => group.enter()?,
                 (Kind::Public, _, Some(public)) => (public.suite()?, Access::Public),
                 _ => return Ok(None),
             };
@@ -76,12 +100,17 @@ impl Overlays {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (Instance, Kind)> {
-        self.0.iter().enumerate().map(|(n, (kind, _))| (Instance(n as u8), *kind))
+        self.0.iter().enumerate().map(|(n, (kind, ..))| (Instance(n as u8), *kind))
     }
 
     /// Whose an overlay is.
     pub fn kind(&self, instance: Instance) -> Kind {
         self.0[instance.0 as usize].0
+    }
+
+    /// By what a node gets into an overlay.
+    pub fn entry(&self, instance: Instance) -> Entry {
+        self.0[instance.0 as usize].1
     }
 
     /// The overlay that a user means: the public one, or the node's first.
@@ -99,11 +128,11 @@ impl Overlays {
 
     /// The peers to remember of an overlay.
     pub fn known(&mut self, instance: Instance) -> &mut Known {
-        &mut self.0[instance.0 as usize].1
+        &mut self.0[instance.0 as usize].2
     }
 
     /// The peers to remember of each overlay.
     pub fn all_known(&mut self) -> impl Iterator<Item = &mut Known> {
-        self.0.iter_mut().map(|(_, known)| known)
+        self.0.iter_mut().map(|(.., known)| known)
     }
 }

@@ -29,7 +29,7 @@ use crate::endpoints::{self, Excluded};
 use crate::enrol;
 use crate::enrol::keeper::Keeper;
 use crate::failure::Failure;
-use crate::identity::{Identities, Identity};
+use crate::identity::{Identities, InGroup};
 use crate::lane::{self, LaneHandle, Punt};
 use crate::log;
 use crate::metrics;
@@ -52,7 +52,8 @@ pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
         let membership =
             enrol::start::membership(&mut config, given.is_some(), &state, clock).await?;
         let identities = Identities::establish(&config, given, &state, clock.now().unix)?;
-        let keeper = match (membership, &identities.group) {
+        let certified = identities.group.as_ref().and_then(InGroup::certified);
+        let keeper = match (membership, certified) {
             (Some(membership), Some(identity)) => {
                 Some(Keeper::start(membership, identity, Arc::clone(&state), clock)?)
             }
@@ -118,7 +119,7 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
         clock,
         config,
         certificate_file,
-        identity: identities.group,
+        identity: identities.group.as_ref().and_then(InGroup::certified).cloned(),
         keeper,
         udp,
         listen,
@@ -177,12 +178,11 @@ fn make_node(
 /// The virtual network of a member. An address that the certificate fixes beats any other.
 fn virtual_network(
     config: &Config,
-    identity: &Identity,
+    identity: &InGroup,
     state: &StateDir,
 ) -> Result<vpn::Config, Failure> {
-    let network = &config.blob()?.network;
-    let member = &identity.member;
-    let address = match (member.ipv4, config.address) {
+    let (network, id) = (config.network()?, identity.node_id());
+    let address = match (identity.pinned(), config.address) {
         (Some(fixed), Some(other)) if fixed != other => {
             return Err(Failure::usage(format!(
                 "the certificate fixes address {fixed}: remove --address {other}, or request a \
@@ -191,11 +191,11 @@ fn virtual_network(
         }
         (Some(fixed), _) => AddressPolicy::Pinned(fixed),
         (None, Some(address)) => AddressPolicy::Static(address),
-        (None, None) => AddressPolicy::Lease { preferred: state.lease(member.node_id) },
+        (None, None) => AddressPolicy::Lease { preferred: state.lease(id) },
     };
     Ok(vpn::Config {
         group: network.group.clone(),
-        id: member.node_id,
+        id,
         subnet: Subnet::new(network.ipv4.base(), network.ipv4.prefix()),
         address,
         mode: Mode::Split,
@@ -215,7 +215,7 @@ fn bind_udp(address: SocketAddr) -> Result<Udp, Failure> {
 }
 
 fn open_tun(config: &Config) -> Result<Tun, Failure> {
-    let mtu = config.blob()?.network.mtu;
+    let mtu = config.network()?.mtu;
     let options = TunOptions { name: Some(config.device.clone()), mtu, offload: true };
     Tun::open(&options).map_err(|error| {
         // The chain of causes tells what the system said.
@@ -239,14 +239,14 @@ fn start_lane<D: Device + Send + 'static>(
     started.map_err(|error| Failure::host(format!("cannot start the data lane: {error}")))
 }
 
-fn excluded(config: &Config, identity: Option<&Identity>) -> Result<Excluded, Failure> {
+fn excluded(config: &Config, identity: Option<&InGroup>) -> Result<Excluded, Failure> {
     let Some(identity) = identity else {
         return Ok(Excluded { ipv4: None, ipv6: None });
     };
-    let network = &config.blob()?.network;
+    let network = config.network()?;
     Ok(Excluded {
         ipv4: Some(network.ipv4),
-        ipv6: Some(ipv6_of(&network.group, identity.member.node_id)),
+        ipv6: Some(ipv6_of(&network.group, identity.node_id())),
     })
 }
 

@@ -23,6 +23,7 @@
 //! | `notice`, `ledger` | who is out |
 //! | `crl` | the same for outside tools |
 //! | `secret`, `keyring` | the group's shared secret, and its generations |
+//! | `pre_shared` | the key of a group that has no authority |
 //! | `blob`, `invitation`, `network`, `yaml` | what a user is handed to join |
 //! | `enrolment` | how a node asks a group service for its certificate |
 
@@ -43,6 +44,7 @@ mod name;
 mod network;
 mod notice;
 mod pem;
+mod pre_shared;
 mod profile;
 mod refusal;
 mod request;
@@ -72,6 +74,7 @@ pub use network::{
     Ipv4Subnet, LEASE_DEFAULT, LEASE_MAX, LEASE_MIN, MTU_MAX, MTU_MIN, Network, ParseSubnetError,
 };
 pub use notice::{Head, NOTICE_LEN_MAX, Notice, Revoked};
+pub use pre_shared::{KeysError, PRE_SHARED_KEYS_MAX, ParseKeyError, PreSharedKey};
 pub use profile::{BACKDATE, Member};
 pub use refusal::Refusal;
 pub use request::Request;

@@ -162,6 +162,12 @@ fn a_node_with_tls_outlives_mutated_datagrams_from_forged_addresses() {
     mutate(Group::tls(), iterations());
 }
 
+#[test]
+fn sim_se_04_a_node_with_a_pre_shared_key_outlives_mutated_and_replayed_datagrams() {
+    inject_and_replay(Group::pre_shared());
+    mutate(Group::pre_shared(), iterations());
+}
+
 /// Counts strangers per /24 that were sent a datagram of this kind.
 fn served(world: &World, kind: Kind) -> BTreeMap<[u8; 3], usize> {
     let mut networks = BTreeMap::new();

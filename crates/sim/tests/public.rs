@@ -46,8 +46,8 @@ fn overlay(id: NodeId, purpose: &'static [u8], boot: Option<SocketAddr>) -> Over
         let (sizes, access) = match purpose {
             b"public" => (Sizes::PUBLIC, Access::Public),
             _ => {
-                let secret = pki::GroupSecret { generation: 1, key: [5; 32] };
-                (Sizes::GROUP, Access::Group(vec![secret]))
+                let keys = vec![pki::PreSharedKey::from_bytes([5; 32])];
+                (Sizes::GROUP, Access::PreShared { group: "team".into(), keys })
             }
         };
         OverlayConfig {

@@ -31,21 +31,25 @@ fn group_world(nodes: usize) -> (World, Vec<HostId>) {
     let mut world = world(nodes, 1);
     let epoch = world.now().unix;
     let authority = pki::CertificateAuthority::create("lab", epoch).expect("a good name");
-    let authority = Rc::new(authority);
+    let ca = [authority.certificate().clone()];
+    let trust = pki::Trust::new("lab", &ca, None).expect("own group");
+    let mut keyring = pki::Keyring::default();
+    let secret = authority.sign_secret(pki::GroupSecret { generation: 1, key: [5; 32] }, epoch);
+    keyring.take(secret, &trust).expect("own secret");
+    let authority = Rc::new((authority, trust, keyring));
     let hosts: Vec<HostId> = (0..nodes)
         .map(|n| {
             let authority = Rc::clone(&authority);
             let bootstrap = (n > 0).then(|| world.address(HostId::new(0)));
             world.add_node(move |known, _| {
+                let (authority, trust, keyring) = &*authority;
                 let make = || {
                     let key = pki::PrivateKey::generate();
                     let request = pki::Request::new(&key, None).expect("a good key");
                     let options = pki::SignOptions::new(format!("user{n}"));
                     let certificate =
                         authority.sign(&request, &options, epoch).expect("good options");
-                    let ca = [authority.certificate().clone()];
-                    let trust = pki::Trust::new("lab", &ca, None).expect("own group");
-                    TlsSuite::group(key, &certificate, trust, Cipher::Aes256Gcm)
+                    TlsSuite::group(key, &certificate, trust.clone(), Cipher::Aes256Gcm)
                         .expect("the certificate is of this key")
                 };
                 let mut suites = std::iter::repeat_with(make);
@@ -55,7 +59,7 @@ fn group_world(nodes: usize) -> (World, Vec<HostId>) {
                 let vpn = network.config(suite.node_id());
                 let overlay = OverlayConfig {
                     suite: Box::new(suite),
-                    access: Access::Group(vec![pki::GroupSecret { generation: 1, key: [5; 32] }]),
+                    access: Access::Members(keyring.clone()),
                     bootstrap: bootstrap.into_iter().collect(),
                     known,
                     shortcuts: Box::new(Harmonic),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pki::{SignedSecret, UnixTime};
 use proto::NodeId;
+use proto::node::AnnounceError;
 use proto::overlay::Instance;
 use proto::path::Path;
 use proto::time::Instant;
@@ -84,8 +85,10 @@ impl Driver {
 
     /// Walks the ring to count who knows a notice.
     fn acknowledgements(&mut self, number: Option<u64>, reply: oneshot::Sender<Reply>) {
-        let newest = || self.node.trust().map_or(0, |trust| trust.ledger().number());
-        let about = About::Notice(number.unwrap_or_else(newest));
+        let Some(trust) = self.node.trust() else {
+            return drop(reply.send(Reply::Error(AnnounceError::NoAuthority.to_string())));
+        };
+        let about = About::Notice(number.unwrap_or(trust.ledger().number()));
         match self.overlays.chosen(false) {
             Ok(within) => {
                 if let Some(ticket) = self.work.commands.begin(about, reply) {
@@ -142,7 +145,7 @@ impl Driver {
             version: env!("CARGO_PKG_VERSION").into(),
             first: overlays[0].clone(),
             overlays,
-            group: member.map(|member| member.group.clone()),
+            group: self.config.network().ok().map(|network| network.group.clone()),
             user: member.map(|member| member.user.clone()),
             certificate_not_after: member.map(|member| member.not_after.as_secs()),
             notices,
@@ -161,6 +164,7 @@ impl Driver {
         let peers = self.node.peers(self.clock.now());
         api::Overlay {
             overlay,
+            entry: self.overlays.entry(instance),
             node_id: status.id,
             joined: status.joined,
             left: status.left,
@@ -176,6 +180,7 @@ impl Driver {
         peers
             .map(|peer| api::Peer {
                 overlay: self.overlays.kind(peer.instance),
+                entry: self.overlays.entry(peer.instance),
                 node_id: peer.id,
                 user: peer.member.map(|(user, _)| user),
                 path: peer.path.class().into(),

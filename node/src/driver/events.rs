@@ -54,11 +54,14 @@ impl Driver {
                 if self.work.refused_last.take() == Some(Path::Direct(endpoint)) => {}
             Event::NoAnswer { endpoint } => {
                 if let Some(repeats) = self.is_news(Trouble::NoAnswer(endpoint)) {
+                    let in_group = match self.config.psk_file {
+                        None => "is this the newest blob of the group?",
+                        Some(_) => "has it the same key and group name?",
+                    };
                     tracing::warn!(
                         %endpoint,
                         repeats,
-                        "no answer: is it running, does UDP reach it, and is this the newest blob \
-                         of the group?"
+                        "no answer: is it running, does UDP reach it, and {in_group}"
                     );
                 }
             }
@@ -73,8 +76,8 @@ impl Driver {
             Event::News(event) => self.note_news(event),
             Event::IdInUse { .. } => {
                 self.work.stop = Some(Failure::identity(
-                    "another running node has this node's key: give each node a state directory \
-                     and a certificate of its own",
+                    "another running node has this node's key: give each node a state directory, \
+                     and with it a key, of its own",
                 ));
             }
         }
@@ -98,8 +101,10 @@ impl Driver {
         if by_us {
             tracing::warn!(?path, repeats, "peer refused: {}", advice::on_peer(why, now));
         } else {
-            let Some(identity) = &self.identity else { return };
-            let why = advice::from_peer(why, identity.member.not_after, now);
+            let why = match &self.identity {
+                Some(identity) => advice::from_peer(why, identity.member.not_after, now),
+                None => why.to_string(),
+            };
             tracing::warn!(?path, repeats, "refused by the peer: {why}");
         }
     }

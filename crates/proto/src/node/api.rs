@@ -15,7 +15,7 @@ use crate::session::suite::{Failure, Suite};
 use crate::time::Instant;
 use crate::vpn;
 use crate::wire::record::{Key, Record};
-use pki::{GroupSecret, Keyring};
+use pki::{Keyring, PreSharedKey};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -53,13 +53,20 @@ pub struct OverlayConfig {
     pub shortcuts: Box<dyn ShortcutPolicy>,
 }
 
-/// Whose first datagrams an overlay answers. This keeps out floods and onlookers; it authenticates nobody.
+/// Whose first datagrams an overlay answers. This keeps out floods and onlookers; who a peer is, is for the suite
+/// to say.
 #[derive(Debug)]
 pub enum Access {
     /// Everybody's: a public overlay.
     Public,
-    /// Those of holders of any of these secrets, newest first, at least one; they stay as they are.
-    Group(Vec<GroupSecret>),
+    /// Those of holders of any of these keys, at least one; dials use the first. Sessions are keyed with them as
+    /// well: nobody else needs to be kept out by the suite.
+    PreShared {
+        /// The name of the group: one key means another in each.
+        group: String,
+        /// The keys.
+        keys: Vec<PreSharedKey>,
+    },
     /// Those of holders of any of these generations, at least one; members pass newer ones on.
     Members(Keyring),
 }
@@ -71,7 +78,7 @@ pub enum ConfigError {
     #[error("a node needs an overlay, and a virtual network one of them")]
     NoOverlay,
     /// A group overlay without a secret would answer nobody.
-    #[error("a group overlay needs a group secret")]
+    #[error("a group overlay needs a group secret, or a pre-shared key")]
     NoSecret,
     /// The virtual network cannot be as configured.
     #[error(transparent)]

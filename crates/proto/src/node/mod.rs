@@ -83,8 +83,12 @@ impl Node {
             let me = overlay.suite.node_id();
             let gates = match overlay.access {
                 Access::Public => vec![Gate::public()],
-                Access::Group(secrets) if secrets.is_empty() => return Err(ConfigError::NoSecret),
-                Access::Group(secrets) => secrets.iter().map(Gate::group).collect(),
+                Access::PreShared { keys, .. } if keys.is_empty() => {
+                    return Err(ConfigError::NoSecret);
+                }
+                Access::PreShared { group, keys } => {
+                    keys.iter().map(|key| Gate::pre_shared(key, &group)).collect()
+                }
                 Access::Members(known) if known.generation() == 0 => {
                     return Err(ConfigError::NoSecret);
                 }

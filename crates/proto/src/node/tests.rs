@@ -8,6 +8,7 @@ use crate::session::null::{NullSuite, Sizes};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod pre_shared;
 mod two_overlays;
 
 const DELAY: Duration = Duration::from_millis(10);

@@ -5,7 +5,13 @@
 //! authenticates nobody: that is the handshake's task. A group accepts the keys of several generations of its
 //! secret, newest first. The public overlay uses a fixed key that everybody knows, so that there is one
 //! format and one code path.
+//!
+//! In a group by a pre-shared key there is no certificate that the handshake could ask for, and the gate does
+//! what is left to do: a server's clear datagrams count only from a holder of the key, so nobody on the path
+//! learns who calls, and the secrets of a session are mixed with the key ([`Gate::bind`]), so that no frame
+//! opens without it.
 
+use super::keys::TrafficSecrets;
 use super::token::Token;
 use crate::wire::frame::{Kind, TAG_LEN};
 use crate::wire::hello;
@@ -13,7 +19,7 @@ use crate::wire::probe::{Invite, NONCE_LEN, Probe, ProbeReply, REPLY_TAG_LEN, en
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{hkdf, hmac};
-use pki::GroupSecret;
+use pki::{GroupSecret, PreSharedKey};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +31,15 @@ pub struct Gate {
     probe: LessSafeKey,
     hello: hmac::Key,
     reply: hmac::Key,
+    bound: Option<Bound>,
+}
+
+/// What a gate does besides where a pre-shared key stands in for certificates.
+struct Bound {
+    /// Makes the checks of a server's clear datagrams.
+    server: hmac::Key,
+    /// Goes into the secrets of every session.
+    session: hkdf::Salt,
 }
 
 impl Gate {
@@ -44,12 +59,24 @@ impl Gate {
             probe: LessSafeKey::new(probe),
             hello: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"warren gate hello")),
             reply: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"warren gate reply")),
+            bound: None,
         }
     }
 
     /// The gate of one generation of a group's secret.
     pub fn group(secret: &GroupSecret) -> Self {
         Gate::new(&secret.derive(b"warren gate"))
+    }
+
+    /// The gate of one key of a group that has no authority.
+    pub fn pre_shared(key: &PreSharedKey, group: &str) -> Self {
+        let server = key.derive(group, b"warren gate server");
+        let session = key.derive(group, b"warren session");
+        let bound = Bound {
+            server: hmac::Key::new(hmac::HMAC_SHA256, &*server),
+            session: hkdf::Salt::new(hkdf::HKDF_SHA256, &*session),
+        };
+        Gate { bound: Some(bound), ..Gate::new(&key.derive(group, b"warren gate")) }
     }
 
     /// The gate of the public overlay, which keeps nobody out.
@@ -91,6 +118,32 @@ impl Gate {
     pub(super) fn admits(&self, datagram: &[u8]) -> bool {
         let mac = &datagram[hello::GATE_AT..hello::GATE_AT + hello::GATE_LEN];
         verify_slices_are_equal(&self.hello_mac(datagram), mac).is_ok()
+    }
+
+    /// The check of a server's clear datagram: who does not see the path cannot know the token, so a blind
+    /// forger cannot spoil a dial; with a pre-shared key, nobody can who does not have it. Four bytes,
+    /// because a ServerHello leaves no more in 1,200.
+    pub(super) fn server_check(&self, token: &Token, datagram: &[u8]) -> [u8; hello::CHECK_LEN] {
+        let mut context = match &self.bound {
+            Some(bound) => {
+                let mut context = hmac::Context::with_key(&bound.server);
+                context.update(&token.0);
+                context
+            }
+            None => hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &token.0)),
+        };
+        context.update(&datagram[..hello::HEADER_LEN]);
+        context.update(&datagram[hello::HEADER_LEN + hello::CHECK_LEN..]);
+        truncated(&context.sign())
+    }
+
+    /// Mixes the pre-shared key, where there is one, into what a handshake behind this gate yielded: the
+    /// frames of the session then prove that both ends have it.
+    pub(super) fn bind(&self, secrets: &mut TrafficSecrets) {
+        if let Some(bound) = &self.bound {
+            secrets.send = secrets.send.mixed_with(&bound.session);
+            secrets.receive = secrets.receive.mixed_with(&bound.session);
+        }
     }
 
     fn seal(&self, kind: Kind, plaintext: &[u8], nonce: [u8; NONCE_LEN]) -> Vec<u8> {
@@ -168,19 +221,28 @@ fn open<T>(
     })
 }
 
-/// The check of a server's clear datagram: who does not see the path cannot know the token, so a blind forger
-/// cannot spoil a dial. Four bytes, because a ServerHello leaves no more in 1,200.
-pub(super) fn server_check(token: &Token, datagram: &[u8]) -> [u8; hello::CHECK_LEN] {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &token.0));
-    context.update(&datagram[..hello::HEADER_LEN]);
-    context.update(&datagram[hello::HEADER_LEN + hello::CHECK_LEN..]);
-    truncated(&context.sign())
-}
-
 fn truncated<const N: usize>(tag: &hmac::Tag) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&tag.as_ref()[..N]);
     out
+}
+
+/// What attackers have who know a part of a pre-shared group's secrets, as none does.
+#[cfg(test)]
+impl Gate {
+    /// Lets the hellos of the group in, and has nothing else of its key.
+    pub(super) fn impostor(key: &PreSharedKey, group: &str) -> Self {
+        Gate { bound: None, ..Gate::pre_shared(key, group) }
+    }
+
+    /// Has all of the key but what goes into the secrets of sessions.
+    pub(super) fn without_session_key(key: &PreSharedKey, group: &str) -> Self {
+        let mut gate = Gate::pre_shared(key, group);
+        if let Some(bound) = &mut gate.bound {
+            bound.session = hkdf::Salt::new(hkdf::HKDF_SHA256, &[0; 32]);
+        }
+        gate
+    }
 }
 
 #[cfg(test)]

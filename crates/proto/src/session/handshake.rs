@@ -30,7 +30,7 @@ mod stream;
 
 use super::Index;
 use super::admission::Hello;
-use super::gate::{Gate, server_check};
+use super::gate::Gate;
 use super::suite::{Established, Exchange, Failure, Level};
 use super::token::Token;
 use crate::path::Path;
@@ -295,7 +295,8 @@ impl Handshake {
     }
 
     fn is_checked(&self, datagram: &[u8]) -> bool {
-        datagram[HEADER_LEN..HEADER_LEN + hello::CHECK_LEN] == server_check(&self.token, datagram)
+        datagram[HEADER_LEN..HEADER_LEN + hello::CHECK_LEN]
+            == self.gate.server_check(&self.token, datagram)
     }
 
     fn hear_refusal(&mut self, level: Level, piece: &[u8]) {
@@ -342,7 +343,8 @@ impl Handshake {
             Role::Client { .. } => (self.local, peer),
             Role::Server => (peer, self.local),
         };
-        if let Some(established) = self.exchange.finish(client, server) {
+        if let Some(mut established) = self.exchange.finish(client, server) {
+            self.gate.bind(&mut established.secrets);
             self.state = State::Established;
             self.outcome = Some(Outcome::Established(Box::new(established)));
             if self.role == Role::Server {
@@ -450,7 +452,7 @@ impl Handshake {
                 datagram[hello::GATE_AT..cover.piece_at()].copy_from_slice(&mac);
             }
             Cover::Server => {
-                let check = server_check(&self.token, &datagram);
+                let check = self.gate.server_check(&self.token, &datagram);
                 datagram[HEADER_LEN..cover.piece_at()].copy_from_slice(&check);
             }
             Cover::Sealed => {

@@ -56,6 +56,17 @@ impl ChainSecret {
         ChainSecret(self.expand(b"warren next epoch", &[]))
     }
 
+    /// The start of a chain that only who has `key` as well can make: HKDF with the key as salt.
+    #[must_use]
+    pub(super) fn mixed_with(&self, key: &hkdf::Salt) -> ChainSecret {
+        let mut out = [0; 32];
+        key.extract(&self.0)
+            .expand(&[b"warren pre-shared chain"], hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut out))
+            .expect("32 bytes are less than HKDF can give");
+        ChainSecret(out)
+    }
+
     /// The key that `lane` seals with in this epoch.
     fn lane_key(&self, lane: LaneId, cipher: Cipher) -> Key {
         if cipher == Cipher::Null {

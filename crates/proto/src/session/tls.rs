@@ -2,8 +2,8 @@
 //!
 //! That mode gives handshake messages without the record layer and the handshake keys to seal them with; our
 //! frames take their keys from the exporter. Key agreement is X25519MLKEM768, else X25519. Both sides
-//! present one certificate: that of the group, or in the public overlay a raw public key (RFC 7250) whose hash
-//! is the node ID. SNI, tickets and resumption are off: a resumed handshake would skip the verifier.
+//! present one certificate: that of the group, or, in the public overlay and in a group by a pre-shared key, a
+//! raw public key (RFC 7250) whose hash is the node ID. SNI, tickets and resumption are off: a resumed handshake would skip the verifier.
 //!
 //! The configuration is made anew for each handshake. It costs some microseconds, and in return the verifier
 //! holds what this one handshake needs (whom to expect, what time it is, which revocations are known)
@@ -35,8 +35,9 @@ use verifier::{Belief, Verifier};
 
 /// The protocol that both sides must name (RFC 7301): the version of everything above TLS.
 const ALPN: &[u8] = b"warren/1";
-/// What the exporter context starts with, so that secrets of the two overlays are never equal.
+/// What the exporter context starts with, so that secrets of two overlays are never equal.
 const PURPOSE_GROUP: &[u8] = b"group ";
+const PURPOSE_PRE_SHARED: &[u8] = b"pre-shared ";
 const PURPOSE_PUBLIC: &[u8] = b"public ";
 /// Goes before every record that is signed, so that no other signature of the key passes for one.
 const RECORD_CONTEXT: &[u8] = b"warren record v1\0";
@@ -48,6 +49,7 @@ pub struct TlsSuite {
     certified: Arc<CertifiedKey>,
     certificate: Vec<u8>,
     belief: Belief,
+    purpose: Vec<u8>,
     /// What our own certificate says, once we judged it.
     own: Option<Member>,
     provider: Arc<CryptoProvider>,
@@ -69,13 +71,24 @@ impl TlsSuite {
             return Err(Refusal::IdMismatch);
         }
         let der = certificate.der().to_vec();
-        Self::new(member.node_id, key, der, Belief::Group(Arc::new(trust)), preferred)
+        let purpose = [PURPOSE_GROUP, trust.group().as_bytes(), b"\0"].concat();
+        Self::new(member.node_id, key, der, Belief::Group(Arc::new(trust)), purpose, preferred)
     }
 
     /// The suite of a node of the public overlay, whose key is its certificate.
     pub fn public(key: PrivateKey, preferred: Cipher) -> Result<Self, Refusal> {
+        Self::raw(key, PURPOSE_PUBLIC.to_vec(), preferred)
+    }
+
+    /// The suite of a node of a group by a pre-shared key: its key is its certificate, and the gate
+    /// (`Access::PreShared`) sees to it that no session comes to be without the key of the group.
+    pub fn pre_shared(key: PrivateKey, group: &str, preferred: Cipher) -> Result<Self, Refusal> {
+        Self::raw(key, [PURPOSE_PRE_SHARED, group.as_bytes(), b"\0"].concat(), preferred)
+    }
+
+    fn raw(key: PrivateKey, purpose: Vec<u8>, preferred: Cipher) -> Result<Self, Refusal> {
         let spki = key.spki().to_vec();
-        Self::new(NodeId::self_certified(&spki), key, spki, Belief::Public, preferred)
+        Self::new(NodeId::self_certified(&spki), key, spki, Belief::RawKey, purpose, preferred)
     }
 
     fn new(
@@ -83,11 +96,13 @@ impl TlsSuite {
         key: PrivateKey,
         certificate: Vec<u8>,
         belief: Belief,
+        purpose: Vec<u8>,
         preferred: Cipher,
     ) -> Result<Self, Refusal> {
         let provider = Arc::new(provider(preferred));
         let certified = Arc::new(certify(&provider, &key, &certificate)?);
-        Ok(TlsSuite { id, key, certified, certificate, belief, own: None, provider, preferred })
+        let own = None;
+        Ok(TlsSuite { id, key, certified, certificate, belief, purpose, own, provider, preferred })
     }
 
     /// Judges our own certificate, in full the first time.
@@ -113,11 +128,7 @@ impl TlsSuite {
         verifier: Arc<Verifier>,
         connection: Connection,
     ) -> Box<dyn Exchange> {
-        let purpose = match &self.belief {
-            Belief::Group(trust) => [PURPOSE_GROUP, trust.group().as_bytes(), b"\0"].concat(),
-            Belief::Public => PURPOSE_PUBLIC.to_vec(),
-        };
-        Box::new(TlsExchange::new(side, self.id, purpose, verifier, connection))
+        Box::new(TlsExchange::new(side, self.id, self.purpose.clone(), verifier, connection))
     }
 }
 
@@ -151,7 +162,7 @@ impl Suite for TlsSuite {
         match (&self.belief, &peer.member) {
             (Belief::Group(trust), Some(member)) => trust.rejudge(member, now),
             (Belief::Group(_), None) => Err(Refusal::NoCertificate),
-            (Belief::Public, _) => Ok(()),
+            (Belief::RawKey, _) => Ok(()),
         }
     }
 
@@ -172,7 +183,7 @@ impl Suite for TlsSuite {
             Belief::Group(trust) => trust
                 .judge_as(certificate, owner, now)
                 .is_ok_and(|member| pki::verify(&member.spki, &message, signature)),
-            Belief::Public => {
+            Belief::RawKey => {
                 NodeId::self_certified(certificate) == owner
                     && pki::verify(certificate, &message, signature)
             }
@@ -200,14 +211,14 @@ impl Suite for TlsSuite {
     fn trust(&self) -> Option<&Trust> {
         match &self.belief {
             Belief::Group(trust) => Some(trust),
-            Belief::Public => None,
+            Belief::RawKey => None,
         }
     }
 
     fn trust_mut(&mut self) -> Option<&mut Trust> {
         match &mut self.belief {
             Belief::Group(trust) => Some(Arc::make_mut(trust)),
-            Belief::Public => None,
+            Belief::RawKey => None,
         }
     }
 }
@@ -227,7 +238,7 @@ impl TlsSuite {
                 let one = SingleCertAndKey::from(CertifiedKey::clone(&self.certified));
                 builder.with_client_cert_resolver(Arc::new(one))
             }
-            Belief::Public => {
+            Belief::RawKey => {
                 let raw = AlwaysResolvesClientRawPublicKeys::new(self.certified.clone());
                 builder.with_client_cert_resolver(Arc::new(raw))
             }
@@ -251,7 +262,7 @@ impl TlsSuite {
                 let one = SingleCertAndKey::from(CertifiedKey::clone(&self.certified));
                 builder.with_cert_resolver(Arc::new(one))
             }
-            Belief::Public => {
+            Belief::RawKey => {
                 let raw = AlwaysResolvesServerRawPublicKeys::new(self.certified.clone());
                 builder.with_cert_resolver(Arc::new(raw))
             }

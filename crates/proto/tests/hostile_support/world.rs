@@ -48,11 +48,14 @@ pub enum Group {
     },
     /// TLS with member certificates, behind the gate of a group.
     Tls(Box<Authority>),
+    /// TLS with raw keys, behind the gate of a pre-shared key.
+    PreShared(pki::PreSharedKey),
 }
 
 /// The authority of a group.
 pub struct Authority {
     authority: pki::CertificateAuthority,
+    trust: pki::Trust,
     secret: pki::GroupSecret,
 }
 
@@ -63,8 +66,14 @@ impl Group {
 
     pub fn tls() -> Group {
         let authority = pki::CertificateAuthority::create("team", START).expect("a good name");
+        let ca = [authority.certificate().clone()];
+        let trust = pki::Trust::new("team", &ca, None).expect("own group");
         let secret = pki::GroupSecret { generation: 1, key: [5; 32] };
-        Group::Tls(Box::new(Authority { authority, secret }))
+        Group::Tls(Box::new(Authority { authority, trust, secret }))
+    }
+
+    pub fn pre_shared() -> Group {
+        Group::PreShared(pki::PreSharedKey::from_bytes([5; 32]))
     }
 
     /// The suite of a member.
@@ -85,10 +94,14 @@ impl Group {
                 let options = pki::SignOptions::new(format!("user{n}"));
                 let certificate = group.authority.sign(&request, &options, START);
                 let certificate = certificate.expect("good options");
-                let ca = [group.authority.certificate().clone()];
-                let trust = pki::Trust::new("team", &ca, None).expect("own group");
+                let trust = group.trust.clone();
                 let suite = TlsSuite::group(key, &certificate, trust, Cipher::Aes256Gcm);
                 Box::new(suite.expect("the certificate is of this key"))
+            }
+            Group::PreShared(_) => {
+                let key = pki::PrivateKey::generate();
+                let suite = TlsSuite::pre_shared(key, "team", Cipher::Aes256Gcm);
+                Box::new(suite.expect("a good key"))
             }
         }
     }
@@ -96,7 +109,15 @@ impl Group {
     fn access(&self) -> Access {
         match self {
             Group::Null { .. } => Access::Public,
-            Group::Tls(group) => Access::Group(vec![group.secret.clone()]),
+            Group::Tls(group) => {
+                let mut keyring = pki::Keyring::default();
+                let signed = group.authority.sign_secret(group.secret.clone(), START);
+                keyring.take(signed, &group.trust).expect("own secret");
+                Access::Members(keyring)
+            }
+            Group::PreShared(key) => {
+                Access::PreShared { group: "team".into(), keys: vec![key.clone()] }
+            }
         }
     }
 
@@ -105,6 +126,7 @@ impl Group {
         match self {
             Group::Null { .. } => Gate::public(),
             Group::Tls(group) => Gate::group(&group.secret),
+            Group::PreShared(key) => Gate::pre_shared(key, "team"),
         }
     }
 }

@@ -5,14 +5,18 @@ use crate::session::gate::Gate;
 use crate::session::token::Token;
 use crate::session::{Index, LaneId};
 use crate::wire::probe::{Invite, Probe};
-use pki::GroupSecret;
+use pki::PreSharedKey;
 
 const PRIVATE: Instance = Instance(0);
 const PUBLIC: Instance = Instance(1);
 const STRANGER: u8 = 66;
 
-fn secret(byte: u8) -> GroupSecret {
-    GroupSecret { generation: 1, key: [byte; 32] }
+fn key(byte: u8) -> PreSharedKey {
+    PreSharedKey::from_bytes([byte; 32])
+}
+
+fn private(byte: u8) -> Access {
+    Access::PreShared { group: "team".into(), keys: vec![key(byte)] }
 }
 
 /// An overlay of the node `n`, which joins by the first node.
@@ -32,7 +36,7 @@ fn overlay(n: u8, purpose: &[u8], access: Access) -> OverlayConfig {
 fn members() -> Net {
     let mut net = Net::new(0.0);
     for n in [1, 2] {
-        let private = overlay(n, b"group", Access::Group(vec![secret(5)]));
+        let private = overlay(n, b"group", private(5));
         net.add_in(n, vec![private, overlay(n, b"public", Access::Public)]);
     }
     net.run_for(Duration::from_secs(5));
@@ -77,8 +81,8 @@ fn sim_po_07_a_node_of_the_public_overlay_gets_into_that_one_only() {
 fn sim_po_07_strangers_hear_nothing_of_the_private_overlay() {
     let mut net = members();
     let before = silence(&net);
-    // Another group's secret, as good as none: not a word comes back, as if there were no private overlay.
-    net.add_in(STRANGER, vec![overlay(STRANGER, b"group", Access::Group(vec![secret(6)]))]);
+    // Another group's key, as good as none: not a word comes back, as if there were no private overlay.
+    net.add_in(STRANGER, vec![overlay(STRANGER, b"group", private(6))]);
     net.run_for(Duration::from_secs(5));
     assert!(silence(&net) > before);
     assert_eq!(net.nodes[&endpoint(STRANGER)].counters(PRIVATE).links.sessions_up, 0);
@@ -100,10 +104,10 @@ fn sim_po_07_a_token_of_the_public_overlay_opens_nothing_in_the_private_one() {
     let reply = Gate::public().open_reply(&replies[0], &nonce).expect("answered");
     net.run_for(Duration::from_secs(1));
 
-    // Whoever has the group's secret, but receives where only the public overlay proved it.
+    // Whoever has the group's key, but receives where only the public overlay proved it.
     let invite = Invite { dialler: index, id, proof: reply.token, token: Token([0; Token::LEN]) };
     let before = silence(&net);
-    let answers = tell(&mut net, Gate::group(&secret(5)).seal_invite(&invite, [8; 12]));
+    let answers = tell(&mut net, Gate::pre_shared(&key(5), "team").seal_invite(&invite, [8; 12]));
     assert_eq!((answers.len(), silence(&net)), (0, before + 1));
     // In its own overlay the token is good.
     let answers = tell(&mut net, Gate::public().seal_invite(&invite, [9; 12]));

@@ -7,6 +7,8 @@ use crate::session::suite::Failure;
 use crate::time::Instant;
 use pki::{CertificateAuthority, Request, Revoked, SignOptions};
 
+mod pre_shared;
+
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -24,8 +24,8 @@ use std::sync::{Arc, OnceLock};
 pub(super) enum Belief {
     /// A certificate of the group, judged with what was known when the handshake started.
     Group(Arc<Trust>),
-    /// Any key; its hash is the ID.
-    Public,
+    /// Any raw key; its hash is the ID. Who may come is for the gate to say.
+    RawKey,
 }
 
 /// The verifier of one handshake, for either side.
@@ -63,7 +63,7 @@ impl Verifier {
                 let member = trust.judge(certificate, self.now)?;
                 (member.node_id, Some(member))
             }
-            Belief::Public => {
+            Belief::RawKey => {
                 Algorithm::of_spki(certificate).ok_or(Refusal::Malformed("kind of key"))?;
                 (NodeId::self_certified(certificate), None)
             }
@@ -84,7 +84,7 @@ impl Verifier {
             Belief::Group(_) => {
                 verify_tls13_signature(message, certificate, signed, &self.algorithms)
             }
-            Belief::Public => {
+            Belief::RawKey => {
                 let spki = SubjectPublicKeyInfoDer::from(certificate.as_ref());
                 verify_tls13_signature_with_raw_key(message, &spki, signed, &self.algorithms)
             }
@@ -142,7 +142,7 @@ impl ServerCertVerifier for Verifier {
     }
 
     fn requires_raw_public_keys(&self) -> bool {
-        matches!(self.belief, Belief::Public)
+        matches!(self.belief, Belief::RawKey)
     }
 }
 
@@ -184,6 +184,6 @@ impl ClientCertVerifier for Verifier {
     }
 
     fn requires_raw_public_keys(&self) -> bool {
-        matches!(self.belief, Belief::Public)
+        matches!(self.belief, Belief::RawKey)
     }
 }
