@@ -18,6 +18,7 @@
 
 mod advice;
 mod api;
+mod bootstrap;
 mod ca;
 mod cli;
 mod client;
