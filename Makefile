@@ -19,8 +19,8 @@ SCHEMATHESIS := target/schemathesis/bin/schemathesis
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: deps ## Build, lay a small network on this machine, and use the VPN in it
-	$(CARGO) build -p warren-node -p xtask
+demo: deps ## Build, lay a site with group service and members on this machine, and use it
+	$(CARGO) build -p warren-node -p warren-group -p xtask
 	$(AS_ROOT) $${CARGO_TARGET_DIR:-target}/debug/xtask demo
 
 test: deps tidy lint test-code ## Install what tests need, then run all checks and tests

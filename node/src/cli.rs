@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pki::enrolment::{Pin, ServiceUrl};
 use pki::{HostPort, Ipv4Subnet, NodeId, Roles, Serial};
 
-use crate::config::MetricsAddress;
+use crate::config::{MetricsAddress, parse_listen};
 use crate::failure::EXIT_CODES;
 
 /// Peer-to-peer group VPN.
@@ -78,7 +78,7 @@ pub struct Overrides {
     #[arg(long, value_name = "DIR", env = "WARREN_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
     /// UDP address and port of the node; port 0 takes any [default: [::]:7415]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
     /// Name of the TUN device [default: warren0]
     #[arg(long, value_name = "NAME")]

@@ -112,6 +112,7 @@ fn render_status(status: &Status) -> String {
         ("uptime", format!("{:.0} s", status.uptime_seconds)),
         ("version", status.version.clone()),
     ];
+    rows.extend(status.trouble.clone().map(|trouble| ("trouble", trouble)));
     status.overlays.iter().for_each(|overlay| rows.extend(overlay_rows(overlay)));
     rows.iter().map(|(name, value)| format!("{name:<18} {value}\n")).collect()
 }

@@ -56,6 +56,7 @@ pub struct Config {
     /// Directory for key, certificate, lease and known peers.
     pub state_dir: PathBuf,
     /// UDP address and port of the node; port 0 takes any.
+    #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
     /// Name of the TUN device.
     pub device: String,
@@ -329,6 +330,20 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
     })
 }
 
+/// An address to listen on; its errors show how one looks.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "listen is an address with a port, such as [::]:7415 or 0.0.0.0:7415")
+}
+
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    // A port alone is a number in YAML.
+    let text = match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    parse_listen(&text).map_err(serde::de::Error::custom)
+}
+
 /// Where metrics are served, if they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricsAddress(pub Option<SocketAddr>);
@@ -415,6 +430,12 @@ mod tests {
         assert_eq!(failure.kind(), Kind::Usage);
         assert!(failure.to_string().contains("lisen"), "{failure}");
         assert!(failure.to_string().contains("line 2"), "{failure}");
+    }
+
+    #[test]
+    fn a_port_alone_is_no_address_to_listen_on() {
+        let failure = load("blob_file: blob.yaml\nlisten: 7500", Overrides::default()).unwrap_err();
+        assert!(failure.to_string().contains("such as [::]:7415"), "{failure}");
     }
 
     #[test]

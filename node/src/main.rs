@@ -19,6 +19,7 @@
 
 mod advice;
 mod api;
+mod bootstrap;
 mod ca;
 mod cli;
 mod client;

@@ -1,5 +1,5 @@
-//! What monitoring sees: `/metrics` for Prometheus, `/healthz` (the daemon answers), `/readyz` (it has joined
-//! and, with a virtual network, has its address).
+//! What monitoring sees: `/metrics` for Prometheus, `/healthz` (the daemon answers), `/readyz` (it has joined,
+//! is not kept out, and, with a virtual network, has its address).
 //!
 //! The daemon counts in plain integers; a scrape asks the driver for a [`Snapshot`] and writes it down.
 
@@ -106,7 +106,11 @@ pub async fn serve(listener: TcpListener, driver: mpsc::Sender<Question>) {
                 .and(asked.clone())
                 .map(|snapshot: Option<Snapshot>| probe(snapshot.is_some(), "ok\n", "no answer\n")))
             .or(warp::path!("readyz").and(asked).map(|snapshot: Option<Snapshot>| {
-                probe(snapshot.is_some_and(|s| s.ready), "ready\n", "not joined\n")
+                probe(
+                    snapshot.is_some_and(|s| s.ready),
+                    "ready\n",
+                    "not ready: warren status says more\n",
+                )
             })),
     );
     warp::serve(routes).incoming(listener).run().await;

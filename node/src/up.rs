@@ -5,10 +5,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use packetio::{Device, MemoryDevice, Offloads, OpenError, Tun, TunOptions, Udp, UdpOptions};
-use pki::HostPort;
 use proto::Node;
 use proto::node::api::{Config as NodeConfig, VpnConfig};
 use proto::overlay::Instance;
@@ -20,12 +18,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::api;
+use crate::bootstrap;
 use crate::cli::Start;
 use crate::clock::Clock;
 use crate::config::{Config, Role};
 use crate::device::VirtualDevice;
 use crate::driver::{Driver, Work};
-use crate::endpoints::{self, Excluded};
+use crate::endpoints::Excluded;
 use crate::enrol;
 use crate::enrol::keeper::Keeper;
 use crate::failure::Failure;
@@ -37,8 +36,8 @@ use crate::notify;
 use crate::overlays::{Kind, Overlays};
 use crate::state::StateDir;
 
-/// How long names of bootstrap nodes are looked up before the node starts with those it has.
-const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
+/// Changed lists of bootstrap endpoints that wait for the driver; further ones wait where they come from.
+const MOVED_MAX: usize = 2;
 
 /// Runs the daemon until it is told to end.
 pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
@@ -110,8 +109,18 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
         }
     };
     let overlays = Overlays::load(&identities, &state);
-    let bootstrap = bootstrap(&config, listen, &excluded).await?;
-    let node = make_node(&identities, &overlays, &bootstrap, vpn, clock)?;
+    let mut names = bootstrap::names(&config);
+    let [group, public] = &mut names;
+    tokio::join!(group.look_up(), public.look_up());
+    let joined_by = [
+        bootstrap::others(names[0].endpoints(), listen, &excluded).await.map_err(Failure::host)?,
+        bootstrap::others(names[1].endpoints(), listen, &excluded).await.map_err(Failure::host)?,
+    ];
+    let node = make_node(&identities, &overlays, &joined_by, vpn, clock)?;
+    let (watchers, moved) = mpsc::channel(MOVED_MAX);
+    for names in names {
+        tokio::spawn(names.watch(watchers.clone()));
+    }
     notify::ready();
     tracing::info!(node = %node.id(), %listen, version = env!("CARGO_PKG_VERSION"), "started");
     Ok(Driver {
@@ -126,6 +135,7 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
         lane,
         punts,
         questions,
+        moved,
         excluded,
         device,
         state,
@@ -134,37 +144,16 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
     })
 }
 
-/// Endpoints to join by: those of the group, and those of the public overlay.
-struct Bootstrap {
-    group: Vec<SocketAddr>,
-    public: Vec<SocketAddr>,
-}
-
-async fn bootstrap(
-    config: &Config,
-    listen: SocketAddr,
-    excluded: &Excluded,
-) -> Result<Bootstrap, Failure> {
-    let of_blob = config.blob.iter().flat_map(|blob| &blob.bootstrap);
-    let of_group = of_blob.chain(&config.bootstrap).cloned();
-    let of_public = config.public.iter().flat_map(|public| &public.bootstrap).cloned();
-    let (group, public) = tokio::join!(resolve(of_group), resolve(of_public));
-    Ok(Bootstrap {
-        group: others(group, listen, excluded).await?,
-        public: others(public, listen, excluded).await?,
-    })
-}
-
 fn make_node(
     identities: &Identities,
     overlays: &Overlays,
-    bootstrap: &Bootstrap,
+    [group, public]: &[Vec<SocketAddr>; 2],
     vpn: Option<vpn::Config>,
     clock: Clock,
 ) -> Result<Node, Failure> {
     let overlays = overlays.configure(identities, |kind| match kind {
-        Kind::Private => bootstrap.group.clone(),
-        Kind::Public => bootstrap.public.clone(),
+        Kind::Private => group.clone(),
+        Kind::Public => public.clone(),
     })?;
     let mut seed = [0; 32];
     aws_lc_rs::rand::fill(&mut seed)
@@ -248,44 +237,4 @@ fn excluded(config: &Config, identity: Option<&InGroup>) -> Result<Excluded, Fai
         ipv4: Some(network.ipv4),
         ipv6: Some(ipv6_of(&network.group, identity.node_id())),
     })
-}
-
-/// The endpoints that are not this node's own: a bootstrap node gets the same blob as everybody.
-async fn others(
-    mut endpoints: Vec<SocketAddr>,
-    listen: SocketAddr,
-    excluded: &Excluded,
-) -> Result<Vec<SocketAddr>, Failure> {
-    let local = endpoints::local(listen, excluded).await.map_err(Failure::host)?;
-    let is_us =
-        |to: &SocketAddr| local.contains(to) || to.ip().is_loopback() && to.port() == listen.port();
-    endpoints.retain(|to| !is_us(to));
-    Ok(endpoints)
-}
-
-/// Looks up the addresses of bootstrap nodes, all at a time. Names that cannot be found are logged.
-async fn resolve(names: impl Iterator<Item = HostPort>) -> Vec<SocketAddr> {
-    let lookups: Vec<_> = names
-        .map(|name| {
-            tokio::spawn(async move {
-                let looked_up = tokio::net::lookup_host((name.host.as_str(), name.port));
-                match tokio::time::timeout(LOOKUP_PATIENCE, looked_up).await {
-                    Ok(Ok(found)) => found.collect(),
-                    Ok(Err(error)) => {
-                        tracing::warn!(%name, %error, "bootstrap name not found");
-                        Vec::new()
-                    }
-                    Err(_) => {
-                        tracing::warn!(%name, "bootstrap name not found in time");
-                        Vec::new()
-                    }
-                }
-            })
-        })
-        .collect();
-    let mut endpoints = Vec::new();
-    for lookup in lookups {
-        endpoints.extend(lookup.await.unwrap_or_default());
-    }
-    endpoints
 }

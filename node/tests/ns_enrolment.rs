@@ -43,9 +43,7 @@ impl Site {
         let name = format!("node{last}");
         let host = self.lab.host(&name)?;
         host.attach(&self.lan, &[&format!("{}/24", underlay(last))])?;
-        let path = |end: &str| self.lab.directory().join(format!("{name}{end}"));
-        let member = Member { state: path(""), request: path(".csr"), certificate: path(".pem") };
-        Ok(Node::new(Path::new(WARREN), host, member))
+        Ok(Node::new(Path::new(WARREN), host, Member::at(self.lab.directory(), &name)))
     }
 
     /// Writes what a user is handed.
@@ -63,10 +61,7 @@ impl Site {
 
     fn spawn(&self, node: &mut Node, command: &str) -> Result<()> {
         let blob = self.blob(&self.service.invitation()?)?;
-        let mut daemon = node.host.command(WARREN);
-        daemon.args([command, "--blob", text(&blob), "--state-dir", text(&node.member.state)]);
-        node.daemon = Some(node.host.spawn(daemon)?);
-        Ok(())
+        node.launch_enrolling(command, &blob, &[])
     }
 
     /// Runs a daemon that must end by itself; returns exit code and the line for the user.

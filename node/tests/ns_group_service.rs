@@ -54,8 +54,7 @@ impl Site {
         let name = format!("node{last}");
         let host = self.lab.host(&name)?;
         host.attach(&self.lan, &[&format!("{}/24", underlay(last))])?;
-        let path = |end: &str| self.lab.directory().join(format!("{name}{end}"));
-        let member = Member { state: path(""), request: path(".csr"), certificate: path(".pem") };
+        let member = Member::at(self.lab.directory(), &name);
         Ok(Node::new(Path::new(WARREN), host, member))
     }
 
@@ -72,9 +71,7 @@ impl Site {
 
     /// Starts a daemon with nothing but the blob.
     fn start(&self, node: &mut Node, blob: &Path) -> Result<()> {
-        let mut daemon = node.host.command(WARREN);
-        daemon.args(["up", "--blob", text(blob), "--state-dir", text(&node.member.state)]);
-        node.daemon = Some(node.host.spawn(daemon)?);
+        node.launch_enrolling("up", blob, &[])?;
         node.wait_for_log("started")
     }
 
@@ -85,7 +82,7 @@ impl Site {
             blob.split_whitespace().find(|word| word.contains("sha256:")).context("no pin")?;
         let mut join = node.host.command(WARREN);
         let pin = pin.trim_matches(['"', '\'']);
-        join.args(["join", self.service.url(), "team", "--up", "--pin", pin]);
+        join.args(["join", &self.service.url(), "team", "--up", "--pin", pin]);
         join.args(["--state-dir", text(&node.member.state)]);
         node.daemon = Some(node.host.spawn(join)?);
         let place = format!("{}/device/", self.service.url());

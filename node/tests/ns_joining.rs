@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -55,6 +56,29 @@ fn ns_ov_07_one_live_participant_among_ten_is_enough() -> Result<()> {
     bob.wait_joined()?;
     println!("joined after {:?}", start.elapsed());
     ensure!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+    Ok(())
+}
+
+#[test]
+fn ns_ov_07_a_bootstrap_name_that_is_found_late_is_joined_by() -> Result<()> {
+    let net = Net::new()?;
+    let (mut alice, mut bob) = (net.node("alice", 2, &[])?, net.node("bob", 3, &[])?);
+    alice.start("bootstrap", &net.blob(&[]))?;
+    let hosts = net.group.path("hosts");
+    std::fs::write(&hosts, "")?;
+    let blob = net.group.blob(&["boot.test:7415"]);
+    // The daemon has a host file of its own, as in a container.
+    let daemon = bob.command("bootstrap", &blob, &[]);
+    let mut own_hosts = Command::new("unshare");
+    own_hosts.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]);
+    own_hosts.arg(&hosts).arg(daemon.get_program()).args(daemon.get_args());
+    bob.daemon = Some(bob.host.spawn(own_hosts)?);
+    bob.wait_for_log("bootstrap name not found")?;
+    bob.wait_for_log("started")?;
+    std::fs::write(&hosts, "192.0.2.2 boot.test\n")?;
+    took("joined after the name could be found", || bob.wait_joined())?;
+    // Nobody else told it.
+    ensure!(bob.log().contains("bootstrap name found"), "{}", bob.log());
     Ok(())
 }
 

@@ -16,8 +16,7 @@ const PUBLIC: [u8; 2] = [10, 11];
 /// A host with a state directory and nothing of a group.
 fn public_node(net: &Net, last: u8) -> Result<Node> {
     let name = format!("public{last}");
-    let path = |end: &str| net.group.path(&format!("{name}{end}"));
-    let member = Member { state: path(""), request: path(".req"), certificate: path(".pem") };
+    let member = Member::at(&net.group.path(""), &name);
     Ok(Node::new(Path::new(WARREN), net.host(&name, last)?, member))
 }
 

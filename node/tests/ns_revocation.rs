@@ -3,7 +3,7 @@
 mod common;
 
 use anyhow::{Context, Result, ensure};
-use common::net::{Net, PATIENCE, took};
+use common::net::{Net, PATIENCE, run, took};
 use common::text;
 use lab::eventually;
 
@@ -51,5 +51,36 @@ fn ns_rv_04_an_announced_revocation_reaches_every_member_and_is_acknowledged() -
     let status = carol.ask(&["status"])?;
     ensure!(status["notices"] == 1, "forgotten: {status}");
     ensure!(!bob.log().contains("group secret taken"), "bob has the new secret");
+    Ok(())
+}
+
+#[test]
+fn ns_rv_05_a_member_put_out_while_it_was_away_says_so_and_is_not_ready() -> Result<()> {
+    const READY: &str = "http://127.0.0.1:9415/readyz";
+    let net = Net::new()?;
+    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
+    let blob = net.blob(&[2]);
+    for node in [&mut alice, &mut bob] {
+        node.start("up", &blob)?;
+    }
+    bob.reach("10.42.0.2")?;
+    run(bob.host.command("curl").args(["-s", "-f", READY]))?;
+    bob.host.set_loss_percent(100)?;
+    net.group.revoke("bob");
+    let (notices, newer) = (net.group.path("ca/notices.txt"), net.blob(&[2]));
+    alice.ask(&["notices", "announce", text(&notices), "--blob", text(&newer)])?;
+    bob.host.set_loss_percent(0)?;
+    // Data that nobody answers has it look whether the peer still lives, and dial again.
+    ensure!(bob.ping("10.42.0.2").is_err(), "bob is still in");
+    took("it says that it was put out after", || {
+        eventually(PATIENCE, || {
+            let trouble = bob.status("trouble")?;
+            ensure!(trouble.contains("revoked by notice 1"), "{trouble}");
+            Ok(())
+        })
+        .with_context(|| bob.log())
+    })?;
+    let probe = ["-s", "-o", "/dev/null", "-w", "%{http_code}", READY];
+    ensure!(run(bob.host.command("curl").args(probe))? == "503", "ready");
     Ok(())
 }

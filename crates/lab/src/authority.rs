@@ -43,8 +43,7 @@ impl Authority {
 
     /// Makes key and request of a member and signs it; `options` are those of `warren ca sign`.
     pub fn certify(&self, name: &str, options: &[&str]) -> Result<Member> {
-        let file = |ending: &str| self.folder.join(format!("{name}{ending}"));
-        let member = Member { state: file(""), request: file(".req"), certificate: file(".pem") };
+        let member = Member::at(&self.folder, name);
         let (state, request) = (text(&member.state)?, text(&member.request)?);
         self.warren(&["request", "--state-dir", state, "--name", name, "--out", request])?;
         let directory = self.directory();
@@ -81,6 +80,12 @@ impl Authority {
 }
 
 impl Member {
+    /// The files of a member of this name; none of them is there yet.
+    pub fn at(folder: &Path, name: &str) -> Self {
+        let file = |ending: &str| folder.join(format!("{name}{ending}"));
+        Self { state: file(""), request: file(".req"), certificate: file(".pem") }
+    }
+
     /// The arguments with which this member's daemon starts: `verb` is `up` or `bootstrap`.
     pub fn arguments(&self, verb: &str, blob: &Path) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec![verb.into()];

@@ -1,9 +1,11 @@
-//! The directory of a lab: logs and scratch files, named by process id.
+//! The directory of a lab: logs and scratch files, named by process id. Keys and blobs are among them, so it is
+//! open to nobody else.
 //!
 //! A process that is killed cannot clean up; the next lab on the machine does it, as soon as no
 //! process has that id any more. Set [`KEEP`] to look at the logs after a test.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -47,7 +49,10 @@ impl Directory {
         remove_leftovers(&parent);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("{PREFIX}{}-{number}", std::process::id()));
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
         LIVE.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
         Ok(Self { path })
     }

@@ -150,7 +150,11 @@ impl Host {
 
     /// A shell command with which a person can look into the running host.
     pub fn enter_command(&self) -> String {
-        format!("nsenter --net={}", self.namespace.path())
+        let into_user = match is_in_user_namespace() {
+            true => format!("--user=/proc/{}/ns/user --preserve-credentials ", std::process::id()),
+            false => String::new(),
+        };
+        format!("nsenter {into_user}--net={}", self.namespace.path())
     }
 
     pub(crate) fn forward(&self) -> Result<()> {
@@ -171,6 +175,12 @@ impl Host {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether this process runs as root of its own: whoever enters needs the same namespace.
+fn is_in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().nth(2) != Some("4294967295")
 }
 
 fn interface(index: usize) -> String {

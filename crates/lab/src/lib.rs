@@ -23,7 +23,7 @@
 //! ```
 //!
 //! An [`Authority`] and [`Node`]s make a group: the program `warren`, run in the hosts as a user would run it. A
-//! [`Service`] is the program `warren-groupd`.
+//! [`Service`] is the program `warren-groupd`. A [`Forward`] leads a browser on this machine to it.
 //!
 //! What always holds:
 //! - Namespaces have no name in the file system: each lives as long as a thread of this process
@@ -41,6 +41,7 @@ mod daemon;
 mod directory;
 mod eventually;
 mod faults;
+mod forward;
 mod host;
 mod namespace;
 mod nat;
@@ -60,6 +61,7 @@ pub use capture::{Capture, Packet};
 pub use daemon::Daemon;
 pub use directory::remove_directories;
 pub use eventually::eventually;
+pub use forward::Forward;
 pub use host::Host;
 pub use nat::Nat;
 pub use node::{Node, PATIENCE};

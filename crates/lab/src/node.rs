@@ -56,6 +56,15 @@ impl Node {
         Ok(())
     }
 
+    /// Starts a daemon that has nothing but the blob of a group service, and does not wait for it.
+    pub fn launch_enrolling(&mut self, verb: &str, blob: &Path, options: &[&str]) -> Result<()> {
+        let mut daemon = self.host.command(&self.warren);
+        daemon.arg(verb).arg("--blob").arg(blob).arg("--state-dir").arg(&self.member.state);
+        daemon.args(options);
+        self.daemon = Some(self.host.spawn(daemon)?);
+        Ok(())
+    }
+
     /// Starts the daemon and waits until it says so.
     pub fn start_with(&mut self, verb: &str, blob: &Path, options: &[&str]) -> Result<()> {
         self.launch(verb, blob, options)?;
@@ -184,6 +193,7 @@ impl Node {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.with_context(|| format!("no metric {name}"))?.parse().context("a number")
     }
+
     /// Packets that went no further for a reason.
     pub fn drops(&self, reason: &str) -> Result<f64> {
         self.metric(&format!("warren_packet_drops_total{{reason=\"{reason}\"}}"))

@@ -20,20 +20,26 @@ pub(crate) fn system_command(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// Runs `command` with `input` and fails with what it wrote to stderr.
-pub(crate) fn succeed(mut command: Command, input: &str) -> Result<()> {
+pub(crate) fn succeed(command: Command, input: &str) -> Result<()> {
+    converse(command, input).map(drop)
+}
+
+/// The same; returns what it wrote to stdout. What both streams said is the error.
+pub(crate) fn converse(mut command: Command, input: &str) -> Result<String> {
     let words = words(&command);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot start {words}"))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A program that failed early closes its input; its message below says more than EPIPE.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().with_context(|| format!("cannot wait for {words}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);
-        bail!("{words} failed ({}): {}", output.status, message.trim());
+        bail!("{words} failed ({}): {}{said}", output.status, message.trim());
     }
-    Ok(())
+    Ok(said.into_owned())
 }
 
 /// The command as a person would type it, without its environment.

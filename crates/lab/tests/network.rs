@@ -1,10 +1,11 @@
 //! Hosts reach each other, can be cut off and listened to, and NATs map as their kind says.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::Write as _;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lab::{Host, Lab, Nat, Switch, eventually};
+use lab::{Forward, Host, Lab, Nat, Switch, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -23,6 +24,27 @@ fn ns_lab_a_tun_device_stays_inside_its_host() -> Result<()> {
     pair.alice.ip("tuntap add dev vpn0 mode tun")?;
     pair.alice.ip("link show vpn0")?;
     assert!(pair.bob.ip("link show vpn0").is_err());
+    Ok(())
+}
+
+#[test]
+fn ns_lab_a_port_of_this_machine_leads_into_a_host_until_it_is_dropped() -> Result<()> {
+    let pair = Pair::new()?;
+    let listener = pair.bob.run(|| TcpListener::bind("10.0.0.2:0"))??;
+    let forward = Forward::open(&pair.bob, listener.local_addr()?)?;
+    let port = forward.address();
+    assert!(port.ip().is_loopback());
+    for word in ["first", "second"] {
+        let mut here = TcpStream::connect(port)?;
+        here.write_all(word.as_bytes())?;
+        here.shutdown(Shutdown::Write)?;
+        let (mut there, _) = listener.accept()?;
+        std::io::copy(&mut there.try_clone()?, &mut there)?;
+        drop(there);
+        assert_eq!(std::io::read_to_string(here)?, word);
+    }
+    drop(forward);
+    assert!(TcpStream::connect(port).is_err(), "it still listens");
     Ok(())
 }
 

@@ -4,8 +4,10 @@
 //! next one of the chain, knows the old ones again, reports a gap for later ones and a fork for two
 //! histories. Each notice is verified once; a look-up afterwards is four hash-table probes.
 //!
-//! Notices whose time is over are dropped from the front ([`Ledger::prune`]); the authority's head
-//! names the first that is still in force, so a new node starts there.
+//! Notices whose time is over are dropped from the front: by the authority when it looks at its clock
+//! ([`Ledger::prune`]), and by all others on the word of its head, which names the first that is still
+//! in force. A member's own clock would forget revocations when it is wrong. A new node starts at that
+//! first one.
 //!
 //! One thing overrides the order: the root's word that an authority is out counts at once and
 //! wherever it stands, since a thief of that authority's key could otherwise keep it from the chain
@@ -210,6 +212,8 @@ impl Ledger {
         }
         if head.first > self.number() + 1 {
             self.start_at(&head);
+        } else {
+            self.drop_before(head.first);
         }
         self.head = Some(head);
         Ok(Outcome::New)
@@ -249,16 +253,8 @@ impl Ledger {
 
     /// Drops notices from the front whose time is over; returns how many.
     pub fn prune(&mut self, now: UnixTime) -> usize {
-        let over = self.notices.iter().take_while(|notice| notice.valid_until < now).count();
-        if over > 0 {
-            self.notices.drain(..over);
-            self.base += over as u64;
-            self.revoked.clear();
-            for notice in &self.notices {
-                index(&mut self.revoked, notice);
-            }
-        }
-        over
+        let in_force = self.notices.iter().find(|notice| notice.valid_until >= now);
+        self.drop_before(in_force.map_or(self.number() + 1, |notice| notice.number))
     }
 
     /// Returns what the authority needs to go on: newest number, its hash, first number in force.
@@ -321,7 +317,21 @@ impl Ledger {
         self.head.as_ref().is_some_and(|head| head.number == number && head.hash != *hash)
     }
 
-    /// Forgets everything before what the head says is in force.
+    /// Drops the notices before number `first`; returns how many.
+    fn drop_before(&mut self, first: u64) -> usize {
+        let over = first.saturating_sub(self.base + 1).min(self.notices.len() as u64);
+        if over > 0 {
+            self.notices.drain(..over as usize);
+            self.base += over;
+            self.revoked.clear();
+            for notice in &self.notices {
+                index(&mut self.revoked, notice);
+            }
+        }
+        over as usize
+    }
+
+    /// Forgets everything, to start with what the head says is in force.
     fn start_at(&mut self, head: &Head) {
         self.base = head.first - 1;
         self.notices.clear();

@@ -153,6 +153,7 @@ impl Driver {
             device: self.device.as_ref().map(|_| self.config.device.clone()),
             ipv4: self.work.addresses.and_then(|addresses| addresses.ipv4).map(|(ip, _)| ip),
             ipv6: self.work.addresses.map(|addresses| addresses.ipv6.0),
+            trouble: self.work.trouble.clone(),
             service: self.keeper.as_ref().map(|keeper| api::ServiceStatus::from(keeper.report())),
             uptime_seconds: self.clock.instant().saturating_since(Instant::ZERO).as_secs_f64(),
         }
@@ -225,7 +226,9 @@ impl Driver {
             }
         };
         Snapshot {
-            ready: joined && (self.device.is_none() || ipv4.is_some()),
+            ready: joined
+                && self.work.trouble.is_none()
+                && (self.device.is_none() || ipv4.is_some()),
             overlays: self.overlays.iter().map(overlay).collect(),
             membership: self.membership_snapshot(),
             links: self.node.links().counters(),

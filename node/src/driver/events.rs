@@ -10,6 +10,7 @@ use proto::vpn;
 
 use super::Driver;
 use crate::advice;
+use crate::bootstrap::{self, Moved};
 use crate::endpoints;
 use crate::failure::Failure;
 use crate::overlays::Kind;
@@ -34,6 +35,9 @@ impl Driver {
                 let user = member.map(|(user, _)| user);
                 let overlay = self.overlays.kind(instance).name();
                 tracing::info!(overlay, %peer, user, ?path, "link up");
+                if self.overlays.kind(instance) == Kind::Private {
+                    self.work.trouble = None;
+                }
                 if let Path::Direct(endpoint) = path {
                     self.overlays.known(instance).linked(peer, endpoint);
                     self.work.troubles.forget(|trouble| trouble.is_with(endpoint));
@@ -86,27 +90,36 @@ impl Driver {
     fn note_refusal(&mut self, path: Path, why: suite::Failure, by_us: bool) {
         self.work.refused_last = Some(path);
         let now = self.clock.now().unix;
+        let identity = self.identity.as_ref();
         // With a certificate that it would refuse itself a node does not even begin a handshake.
-        if by_us
-            && let Some(identity) = &self.identity
-            && let Err(refusal) = identity.trust.rejudge(&identity.member, now)
-            && why == suite::Failure::Refused(refusal)
-        {
-            if let Some(repeats) = self.is_news(Trouble::OwnCertificate(refusal)) {
-                tracing::warn!(repeats, "no new links: {}", advice::on_own(refusal, now));
-            }
-            return;
-        }
-        let Some(repeats) = self.is_news(Trouble::Refused { path, why, by_us }) else { return };
-        if by_us {
-            tracing::warn!(?path, repeats, "peer refused: {}", advice::on_peer(why, now));
+        let own = identity.and_then(|own| own.trust.rejudge(&own.member, now).err());
+        let own = own.filter(|&own| by_us && why == suite::Failure::Refused(own));
+        let (trouble, text) = if let Some(refusal) = own {
+            let text = format!("no new links: {}", advice::on_own(refusal, now));
+            (Trouble::OwnCertificate(refusal), text)
+        } else if by_us {
+            let text = format!("peer refused: {}", advice::on_peer(why, now));
+            (Trouble::Refused { path, why, by_us }, text)
         } else {
-            let why = match &self.identity {
+            let why_us = match identity {
                 Some(identity) => advice::from_peer(why, identity.member.not_after, now),
                 None => why.to_string(),
             };
-            tracing::warn!(?path, repeats, "refused by the peer: {why}");
+            (Trouble::Refused { path, why, by_us }, format!("refused by the peer: {why_us}"))
+        };
+        let is_about_us = own.is_some() || !by_us && matches!(why, suite::Failure::Refused(_));
+        if is_about_us && !self.is_linked() {
+            self.work.trouble = Some(text.clone());
         }
+        if let Some(repeats) = self.is_news(trouble) {
+            tracing::warn!(?path, repeats, "{text}");
+        }
+    }
+
+    /// Whether any member of the group is linked.
+    fn is_linked(&self) -> bool {
+        let mut peers = self.node.peers(self.clock.now()).into_iter();
+        peers.any(|peer| self.overlays.kind(peer.instance) == Kind::Private)
     }
 
     /// Whether a line about this is due, with the number of times that it came up since the last one, if there
@@ -126,6 +139,20 @@ impl Driver {
                 }
             }
             _ => tracing::warn!("{event}"),
+        }
+    }
+
+    /// Tells the node where its bootstrap nodes are now.
+    pub(super) async fn handle_moved(&mut self, Moved { of, endpoints }: Moved) {
+        let Some((instance, _)) = self.overlays.iter().find(|(_, kind)| *kind == of) else {
+            return;
+        };
+        match bootstrap::others(endpoints, self.listen, &self.excluded).await {
+            Ok(endpoints) => {
+                tracing::info!(overlay = of.name(), ?endpoints, "bootstrap nodes are now at");
+                self.node.handle_bootstrap(instance, endpoints, self.clock.now());
+            }
+            Err(error) => tracing::warn!(%error, "cannot read the host's addresses"),
         }
     }
 

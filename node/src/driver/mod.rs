@@ -1,7 +1,7 @@
 //! Drives the core: one input at a time, then everything the node wants done, then the next input.
 //!
-//! Inputs are punts of the lane, the node's deadline, questions of local clients, changes of the host's
-//! addresses, and signals. Everything here runs on one thread; nothing but the wait between two inputs takes
+//! Inputs are punts of the lane, the node's deadline, questions of local clients, changes of addresses, and
+//! signals. Everything here runs on one thread; nothing but the wait between two inputs takes
 //! time.
 //!
 //! | file | question |
@@ -35,6 +35,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::api::Question;
+use crate::bootstrap::Moved;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::device::VirtualDevice;
@@ -79,6 +80,8 @@ pub struct Driver {
     pub punts: mpsc::Receiver<Punt>,
     /// Questions of clients.
     pub questions: mpsc::Receiver<Question>,
+    /// Bootstrap endpoints that are others than before.
+    pub moved: mpsc::Receiver<Moved>,
     /// Addresses that are never offered.
     pub excluded: Excluded,
     /// The virtual device, if there is one.
@@ -109,6 +112,8 @@ pub struct Work {
     device_is_behind: bool,
     /// Whether the list of revocations was out of date when that was last looked at.
     was_stale: bool,
+    /// Why nobody is linked, if that is for this node's certificate.
+    trouble: Option<String>,
     /// Why the node must stop, once it must.
     stop: Option<Failure>,
 }
@@ -146,6 +151,7 @@ impl Driver {
                 Some(question) = self.questions.recv() => self.answer(question),
                 update = Keeper::next(&mut self.keeper) => self.handle_update(update),
                 () = changes.notified() => self.offer_endpoints().await,
+                Some(moved) = self.moved.recv() => self.handle_moved(moved).await,
                 _ = signals.reload.recv() => self.reload(),
                 _ = signals.terminate.recv() => break Ok(()),
                 _ = signals.interrupt.recv() => break Ok(()),

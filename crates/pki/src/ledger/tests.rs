@@ -137,6 +137,28 @@ fn a_new_node_starts_where_the_head_says() {
 }
 
 #[test]
+fn what_a_head_says_is_over_is_dropped_and_makes_room() {
+    let (authority, mut own, notices) = three_notices();
+    let mut member = trust(&authority);
+    for notice in notices {
+        member.ledger_mut().append(notice).expect("is next");
+    }
+    let later = NOW + NOTICE_LIFE + DAY;
+    own.ledger_mut().prune(later);
+    let what = Revoked::User("ana".into());
+    let fourth = authority.revoke(what, own.ledger_mut(), later).expect("revokes");
+    let head = authority.head(own.ledger_mut(), later, later + HOUR).expect("signs");
+
+    assert_eq!(member.ledger_mut().append(fourth.clone()), Ok(Outcome::New));
+    assert_eq!(member.ledger().notices().len(), 4, "its own clock drops nothing");
+    assert_eq!(member.ledger_mut().observe(head), Ok(Outcome::New));
+    assert_eq!(member.ledger().notices().collect::<Vec<_>>(), [&fourth]);
+    assert_eq!((member.ledger().number(), member.ledger().missing()), (4, None));
+    let fifth = authority.revoke(Revoked::User("ben".into()), own.ledger_mut(), later);
+    assert_eq!(member.ledger_mut().append(fifth.expect("revokes")), Ok(Outcome::New));
+}
+
+#[test]
 fn the_text_form_rebuilds_the_ledger_and_names_the_bad_line() {
     let (authority, mut own, _) = three_notices();
     authority.head(own.ledger_mut(), NOW, NOW + HOUR).expect("signs");

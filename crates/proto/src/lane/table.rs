@@ -6,7 +6,7 @@ use super::report::{SessionReport, Tally};
 use crate::NodeId;
 use crate::bounds::Fill;
 use crate::path::Path;
-use crate::session::keys::{Receiver, Sender};
+use crate::session::keys::{DataReceiver, Sender};
 use crate::session::{Epoch, Index, LaneId};
 use crate::vpn::verdict::Owner;
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub(super) struct Session {
     pub(super) index: Index,
     pub(super) path: Path,
     pub(super) sender: Sender,
-    pub(super) receiver: Receiver,
+    pub(super) receiver: DataReceiver,
     pub(super) tally: Tally,
     pub(super) peer: NodeId,
     sources: Vec<(IpAddr, Owner)>,
@@ -163,7 +163,7 @@ impl Table {
             index,
             path,
             sender: Sender::new(secrets.send, FIRST_EPOCH, lane, receiver, cipher),
-            receiver: Receiver::new(secrets.receive, FIRST_EPOCH, index, cipher),
+            receiver: DataReceiver::new(secrets.receive, FIRST_EPOCH, index, cipher),
             tally: Tally::default(),
             peer,
             sources: Vec::new(),

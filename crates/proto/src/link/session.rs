@@ -5,7 +5,9 @@ use super::liveness::Liveness;
 use crate::lane::NewSession;
 use crate::path::Path;
 use crate::session::handshake::Handshake;
-use crate::session::keys::{EPOCH_LIFE, OpenError, Receiver, SealError, Sender, TrafficSecrets};
+use crate::session::keys::{
+    ControlReceiver, EPOCH_LIFE, OpenError, SealError, Sender, TrafficSecrets,
+};
 use crate::session::suite::{Established, Peer};
 use crate::session::{Epoch, Index, LaneId};
 use crate::time::Instant;
@@ -92,10 +94,10 @@ pub struct Session {
     pub epoch_at: Instant,
     index: Index,
     remote: Index,
-    /// Epoch 0 of both directions, until the lane has them.
-    secrets: Option<TrafficSecrets>,
+    /// Epoch 0 of both directions, until the lane has them; boxed because that is soon.
+    secrets: Option<Box<TrafficSecrets>>,
     sender: Sender,
-    receiver: Receiver,
+    receiver: ControlReceiver,
 }
 
 /// How a session came to be, from the view of this node.
@@ -127,7 +129,8 @@ impl Session {
         let Established { peer, secrets } = established;
         let (lane, cipher) = (LaneId::CONTROL, secrets.cipher);
         let sender = Sender::new(secrets.send.clone(), Epoch(0), lane, origin.remote, cipher);
-        let receiver = Receiver::new(secrets.receive.clone(), Epoch(0), origin.index, cipher);
+        let receiver =
+            ControlReceiver::new(secrets.receive.clone(), Epoch(0), origin.index, cipher);
         Session {
             instance: origin.instance,
             peer,
@@ -144,7 +147,7 @@ impl Session {
             epoch_at: now + EPOCH_LIFE,
             index: origin.index,
             remote: origin.remote,
-            secrets: Some(secrets),
+            secrets: Some(Box::new(secrets)),
             sender,
             receiver,
         }
@@ -178,7 +181,7 @@ impl Session {
             peer: self.peer.id,
             index: self.index,
             receiver: self.remote,
-            secrets: self.secrets.take()?,
+            secrets: *self.secrets.take()?,
             path: self.path,
         })
     }

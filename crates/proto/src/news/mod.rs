@@ -41,7 +41,7 @@ use take::{PASSED_MAX, Passed};
 /// Messages of one answer: some forty notices. A member that was away for a month fetches 8,000 in 200 rounds.
 const PAGES_MAX: usize = 8;
 /// Asks of one peer that are answered within [`SERVE_WINDOW`]; 2,000 notices a second.
-const SERVED_MAX: u32 = 50;
+const SERVED_MAX: u8 = 50;
 const SERVE_WINDOW: Duration = Duration::from_secs(1);
 /// How long an answer is waited for, and how often the same peer is asked without learning anything.
 const ASK_PATIENCE: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ const ASK_TRIES: u32 = 4;
 const TELL_PAUSE: Duration = Duration::from_millis(250);
 /// Pause before a peer is told again that did not answer, and how often it is told.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
-const TELL_TRIES: u32 = 4;
+const TELL_TRIES: u8 = 4;
 
 /// What `News` asks of its node, to be done in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,14 +142,15 @@ enum Timer {
     Tell,
 }
 
+/// Kept small: there is one for each session.
 #[derive(Debug, Default)]
 struct Peer {
     /// What it said, or proved by what it sent, that it knows.
     knows: Standing,
-    /// What we told it last, and how often.
-    told: Option<(Standing, u32)>,
-    /// Since when its asks are counted, and how many there were.
-    served: Option<(Instant, u32)>,
+    /// How often we told it what we know now.
+    told: u8,
+    /// How often it asked in this [`SERVE_WINDOW`].
+    served: u8,
 }
 
 #[derive(Debug)]
@@ -165,6 +166,10 @@ struct Ask {
 pub struct News {
     keyring: Keyring,
     peers: BTreeMap<NodeId, Peer>,
+    /// What this node knew when it last looked: that is what peers were told.
+    stood: Standing,
+    /// When the window began in which asks are counted.
+    serving_since: Option<Instant>,
     ask: Option<Ask>,
     passed: VecDeque<Passed>,
     /// When the newest notice came, and its number.
@@ -213,6 +218,15 @@ impl News {
         }
     }
 
+    /// What this node knows; if that is other than before, nobody was told of it yet.
+    fn stand(&mut self, ledger: Option<&Ledger>) -> Standing {
+        let mine = self.standing(ledger);
+        if std::mem::replace(&mut self.stood, mine) != mine {
+            self.peers.values_mut().for_each(|peer| peer.told = 0);
+        }
+        mine
+    }
+
     /// A session with a peer is up, whose welcome named the newest notice that it knows. One end speaks first.
     pub fn handle_up(
         &mut self,
@@ -221,10 +235,10 @@ impl News {
         speaks_first: bool,
         cx: &mut Context<'_>,
     ) {
-        let mine = self.standing(cx.ledger());
+        let mine = self.stand(cx.ledger());
         let entry = self.peers.entry(peer).or_default();
         entry.knows.notices = entry.knows.notices.max(notices);
-        entry.told = None;
+        entry.told = 0;
         if speaks_first {
             self.tell(peer, mine, cx);
         }
@@ -240,11 +254,11 @@ impl News {
 
     /// A peer says what it knows.
     pub fn handle_standing(&mut self, peer: NodeId, knows: Standing, cx: &mut Context<'_>) {
-        let mine = self.standing(cx.ledger());
+        let mine = self.stand(cx.ledger());
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         entry.knows = knows;
         // It shall know that we have it, or what we have beyond; once, else two would tell each other for ever.
-        if entry.told.is_none_or(|(told, _)| told != mine) && !mine.is_behind(knows) {
+        if entry.told == 0 && !mine.is_behind(knows) {
             self.tell(peer, mine, cx);
         }
         self.ask_if_behind(cx);
@@ -252,16 +266,18 @@ impl News {
 
     /// A peer knows no more than this and wants the rest.
     pub fn handle_ask(&mut self, peer: NodeId, knows: Standing, cx: &mut Context<'_>) {
+        let now = cx.now.instant;
+        if self.serving_since.is_none_or(|since| now.saturating_since(since) >= SERVE_WINDOW) {
+            self.serving_since = Some(now);
+            self.peers.values_mut().for_each(|peer| peer.served = 0);
+        }
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         entry.knows = knows;
-        let now = cx.now.instant;
-        let running = entry.served.filter(|(since, _)| now.saturating_since(*since) < SERVE_WINDOW);
-        let (since, asks) = running.unwrap_or((now, 0));
-        entry.served = Some((since, asks + 1));
-        if asks >= SERVED_MAX {
+        if entry.served == SERVED_MAX {
             self.counters.overserved += 1;
             return;
         }
+        entry.served += 1;
         self.counters.served += 1;
         self.answer(peer, knows, cx);
         self.ask_if_behind(cx);
@@ -315,7 +331,7 @@ impl News {
         if more {
             return;
         }
-        let mine = self.standing(cx.ledger());
+        let mine = self.stand(cx.ledger());
         let asked = self.ask.take_if(|ask| ask.peer == peer);
         let learned = asked.as_ref().is_none_or(|ask| ask.from != mine);
         let Some(entry) = self.peers.get_mut(&peer) else { return };
@@ -343,7 +359,7 @@ impl News {
         if self.ask.is_some() {
             return;
         }
-        let mine = self.standing(cx.ledger());
+        let mine = self.stand(cx.ledger());
         let ahead = self.peers.iter().filter(|(_, peer)| mine.is_behind(peer.knows));
         let best = ahead.max_by_key(|(_, peer)| {
             let Standing { notices, head, secret } = peer.knows;
@@ -365,7 +381,7 @@ impl News {
 
     fn ask_again(&mut self, cx: &mut Context<'_>) {
         let Some(ask) = self.ask.take() else { return };
-        let mine = self.standing(cx.ledger());
+        let mine = self.stand(cx.ledger());
         if let Some(entry) = self.peers.get_mut(&ask.peer)
             && mine.is_behind(entry.knows)
         {
@@ -386,11 +402,8 @@ impl News {
     }
 
     fn tell_all(&mut self, cx: &mut Context<'_>) {
-        let mine = self.standing(cx.ledger());
-        let lacks = |peer: &Peer| {
-            let told = peer.told.filter(|(told, _)| *told == mine).map_or(0, |(_, times)| times);
-            peer.knows.is_behind(mine) && told < TELL_TRIES
-        };
+        let mine = self.stand(cx.ledger());
+        let lacks = |peer: &Peer| peer.knows.is_behind(mine) && peer.told < TELL_TRIES;
         let lacking: Vec<NodeId> =
             self.peers.iter().filter(|(_, peer)| lacks(peer)).map(|(&id, _)| id).collect();
         lacking.iter().for_each(|&peer| self.tell(peer, mine, cx));
@@ -401,8 +414,7 @@ impl News {
 
     fn tell(&mut self, peer: NodeId, mine: Standing, cx: &mut Context<'_>) {
         if let Some(entry) = self.peers.get_mut(&peer) {
-            let times = entry.told.filter(|(told, _)| *told == mine).map_or(0, |(_, times)| times);
-            entry.told = Some((mine, times + 1));
+            entry.told = entry.told.saturating_add(1);
             cx.effects.push(Effect::Send { peer, message: Control::Standing(mine).emit() });
         }
     }

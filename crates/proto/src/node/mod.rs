@@ -189,6 +189,12 @@ impl Node {
         self.settle(now);
     }
 
+    /// The endpoints to join by, as their names are looked up now.
+    pub fn handle_bootstrap(&mut self, within: Instance, endpoints: Vec<SocketAddr>, now: Now) {
+        self.overlays[within.0 as usize].handle_bootstrap(endpoints, now.instant);
+        self.settle(now);
+    }
+
     /// The time has come that the last [`Output::Wait`] named.
     pub fn handle_timeout(&mut self, now: Now) {
         self.with_links(now, |links, cx| links.handle_timeout(cx));

@@ -168,6 +168,22 @@ fn a_simultaneous_dial_makes_one_session() {
 }
 
 #[test]
+fn a_bootstrap_endpoint_that_is_found_late_is_joined_by() {
+    let mut net = Net::new(0.0);
+    net.add(1);
+    let id = Rng::new([9; 32]).bytes();
+    net.add_as(2, id);
+    net.add(3);
+    // The first node starts with none: it learns of a second network's only now.
+    net.kill(1);
+    net.run_for(Duration::from_secs(120));
+    assert!(!net.linked(2, 3));
+    net.with(endpoint(3), |node, now| node.handle_bootstrap(Instance(0), vec![endpoint(2)], now));
+    net.run_for(Duration::from_secs(1));
+    assert!(net.linked(2, 3));
+}
+
+#[test]
 fn a_leave_is_told_as_what_it_is_at_each_end() {
     let mut net = Net::new(0.0);
     net.add(1);

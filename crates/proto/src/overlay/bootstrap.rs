@@ -7,6 +7,7 @@
 
 use super::{Context, Effect, Overlay, Timer};
 use crate::NodeId;
+use crate::time::Instant;
 use crate::wire::routed::{Mode, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -24,6 +25,9 @@ const BOOTSTRAP_LINKED_PER_NODE: Duration = Duration::from_secs(10);
 /// 5 % loss is lost every fourth time.
 const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 const LOOK_TRIES: u32 = 3;
+
+/// Most bootstrap endpoints of one overlay: some addresses of each of the 64 names that a blob may hold.
+const ENDPOINTS_MAX: usize = 256;
 
 /// The bootstrap endpoints and what is known of them.
 #[derive(Debug)]
@@ -45,8 +49,16 @@ struct Look {
 }
 
 impl Bootstrap {
-    pub(super) fn new(endpoints: Vec<SocketAddr>) -> Bootstrap {
+    pub(super) fn new(mut endpoints: Vec<SocketAddr>) -> Bootstrap {
+        endpoints.truncate(ENDPOINTS_MAX);
         Bootstrap { endpoints, found: BTreeMap::new(), pause: BOOTSTRAP_FIRST, look: None }
+    }
+
+    /// Takes these endpoints for the former ones, and keeps what is known of those that stay.
+    fn replace(&mut self, mut endpoints: Vec<SocketAddr>) {
+        endpoints.truncate(ENDPOINTS_MAX);
+        self.found.retain(|endpoint, _| endpoints.contains(endpoint));
+        self.endpoints = endpoints;
     }
 
     /// Notes who was linked where.
@@ -68,6 +80,14 @@ impl Bootstrap {
 }
 
 impl Overlay {
+    /// The bootstrap endpoints are these from now on. Where nobody is linked they are dialled at once.
+    pub fn handle_bootstrap(&mut self, endpoints: Vec<SocketAddr>, now: Instant) {
+        self.bootstrap.replace(endpoints);
+        if self.peers.is_empty() && !self.leaving {
+            self.timers.set(Timer::Bootstrap, now);
+        }
+    }
+
     /// Dials the bootstrap endpoints while nobody is linked; looks at one of them otherwise.
     pub(super) fn tend_bootstrap(&mut self, cx: &mut Context<'_>) {
         let pause = if self.peers.is_empty() {

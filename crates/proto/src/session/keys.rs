@@ -14,7 +14,7 @@
 //! epoch ends; nothing a forger sends changes a [`Receiver`].
 
 use super::aead::{Cipher, Key};
-use super::window::Window;
+use super::window::{CONTROL_WORDS, DATA_WORDS, Window};
 use super::{Epoch, Index, LaneId};
 use crate::time::Instant;
 use crate::wire::frame::{HEADER_LEN, Header, OVERHEAD, TAG_LEN};
@@ -236,34 +236,40 @@ pub enum OpenError {
     BadTag,
 }
 
-/// Opens the frames of one session that are for one lane, whichever of the peer's lanes sealed them.
+/// Opens the frames that are for a data lane.
+pub type DataReceiver = Receiver<DATA_WORDS>;
+/// Opens the frames that are for the control lane.
+pub type ControlReceiver = Receiver<CONTROL_WORDS>;
+
+/// Opens the frames of one session that are for one lane, whichever of the peer's lanes sealed them. `WORDS` is
+/// the size of its replay windows.
 #[derive(Debug)]
-pub struct Receiver {
+pub struct Receiver<const WORDS: usize> {
     local: Index,
     cipher: Cipher,
-    current: Generation,
+    current: Generation<WORDS>,
     /// The epoch before and until when it is kept; boxed because most of the time there is none.
-    previous: Option<Box<(Generation, Instant)>>,
+    previous: Option<Box<(Generation<WORDS>, Instant)>>,
 }
 
 /// One epoch of a receiver.
 #[derive(Debug)]
-struct Generation {
+struct Generation<const WORDS: usize> {
     epoch: Epoch,
     secret: ChainSecret,
     /// Sorted by first use; at most [`LaneId::COUNT`].
-    lanes: Vec<Lane>,
+    lanes: Vec<Lane<WORDS>>,
 }
 
 /// One sending lane in one epoch.
 #[derive(Debug)]
-struct Lane {
+struct Lane<const WORDS: usize> {
     id: LaneId,
     key: Key,
-    window: Window,
+    window: Window<WORDS>,
 }
 
-impl Receiver {
+impl<const WORDS: usize> Receiver<WORDS> {
     /// A receiver of the frames for `local`, starting with the secret of `epoch`.
     pub fn new(secret: ChainSecret, epoch: Epoch, local: Index, cipher: Cipher) -> Self {
         Receiver {
@@ -333,7 +339,7 @@ impl Receiver {
     }
 }
 
-impl Generation {
+impl<const WORDS: usize> Generation<WORDS> {
     fn open<'a>(
         &mut self,
         cipher: Cipher,

@@ -2,24 +2,27 @@
 //!
 //! The bitmap is a ring of 64-bit words. Moving forward clears whole words instead of shifting bits, at the
 //! price of one word that is never fully usable: 33 words guarantee 2,048 counters behind the newest.
+//! How many there are depends on what a window is for: [`DATA_WORDS`], [`CONTROL_WORDS`].
 //!
 //! Invariant: no counter is accepted twice, and none that is [`Window::SPAN`] or more behind the newest.
 
-/// Words of the bitmap: 32 that hold the window and one in which the newest counter moves.
-const WORDS: usize = Window::SPAN as usize / 64 + 1;
+/// Words for a data lane. Lanes and paths reorder by some hundreds of frames at a Gbit/s; fewer than 2,048 would
+/// drop frames that are merely late.
+pub const DATA_WORDS: usize = 32 + 1;
+/// Words for the control lane, which sends some frames at a time: 256 counters.
+pub const CONTROL_WORDS: usize = 4 + 1;
 
 /// The counters seen under one key.
 #[derive(Clone, Debug)]
-pub struct Window {
+pub struct Window<const WORDS: usize> {
     /// One above the newest counter seen; 0 before the first.
     next: u64,
     seen: [u64; WORDS],
 }
 
-impl Window {
-    /// Counters behind the newest that can still be accepted. Lanes and paths reorder by some hundreds of
-    /// frames at a Gbit/s; fewer than 2,048 would drop frames that are merely late.
-    pub const SPAN: u64 = 2_048;
+impl<const WORDS: usize> Window<WORDS> {
+    /// Counters behind the newest that can still be accepted: one word is the one in which the newest moves.
+    pub const SPAN: u64 = (WORDS as u64 - 1) * 64;
 
     /// A window that has seen nothing.
     pub const fn new() -> Self {
@@ -31,7 +34,7 @@ impl Window {
         if counter >= self.next {
             return counter < u64::MAX;
         }
-        self.next - 1 - counter < Self::SPAN && self.seen[word(counter)] & bit(counter) == 0
+        self.next - 1 - counter < Self::SPAN && self.seen[Self::word(counter)] & bit(counter) == 0
     }
 
     /// Marks `counter` as seen, if it is acceptable. Call it only for a frame that authenticated: a forged
@@ -49,19 +52,19 @@ impl Window {
             }
             self.next = counter + 1;
         }
-        self.seen[word(counter)] |= bit(counter);
+        self.seen[Self::word(counter)] |= bit(counter);
         true
+    }
+
+    fn word(counter: u64) -> usize {
+        (counter / 64 % WORDS as u64) as usize
     }
 }
 
-impl Default for Window {
+impl<const WORDS: usize> Default for Window<WORDS> {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn word(counter: u64) -> usize {
-    (counter / 64 % WORDS as u64) as usize
 }
 
 fn bit(counter: u64) -> u64 {
@@ -72,41 +75,49 @@ fn bit(counter: u64) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use proptest::test_runner::TestCaseResult;
     use std::collections::BTreeSet;
 
     /// Steps that meet words, the edge of the window and far jumps.
     fn step() -> impl Strategy<Value = i64> {
-        prop_oneof![-3i64..4, -70i64..70, -2_060i64..2_060, -10_000i64..10_000]
+        prop_oneof![-3i64..4, -70i64..70, -270i64..270, -2_060i64..2_060, -10_000i64..10_000]
+    }
+
+    fn agrees_with_a_set<const WORDS: usize>(start: u64, steps: &[i64]) -> TestCaseResult {
+        let (mut window, mut seen, mut at) = (Window::<WORDS>::new(), BTreeSet::new(), start);
+        for &step in steps {
+            at = at.saturating_add_signed(step);
+            let newest = seen.last().copied();
+            let is_near = newest.is_none_or(|n| at + Window::<WORDS>::SPAN > n);
+            let expected = !seen.contains(&at) && is_near;
+            prop_assert_eq!(window.accepts(at), expected);
+            prop_assert_eq!(window.accept(at), expected, "counter {} newest {:?}", at, newest);
+            if expected {
+                seen.insert(at);
+            }
+        }
+        Ok(())
     }
 
     proptest! {
         #[test]
         fn the_window_agrees_with_a_set(start in 0u64..5_000, steps in prop::collection::vec(step(), 1..400)) {
-            let (mut window, mut seen, mut at) = (Window::new(), BTreeSet::new(), start);
-            for step in steps {
-                at = at.saturating_add_signed(step);
-                let newest = seen.last().copied();
-                let expected = !seen.contains(&at) && newest.is_none_or(|n| at + Window::SPAN > n);
-                prop_assert_eq!(window.accepts(at), expected);
-                prop_assert_eq!(window.accept(at), expected, "counter {} newest {:?}", at, newest);
-                if expected {
-                    seen.insert(at);
-                }
-            }
+            agrees_with_a_set::<DATA_WORDS>(start, &steps)?;
+            agrees_with_a_set::<CONTROL_WORDS>(start, &steps)?;
         }
     }
 
     #[test]
     fn a_late_counter_is_accepted_up_to_the_span_and_not_beyond() {
-        let mut window = Window::new();
-        assert!(window.accept(Window::SPAN));
+        let mut window = Window::<DATA_WORDS>::new();
+        assert!(window.accept(Window::<DATA_WORDS>::SPAN));
         assert!(window.accept(1));
         assert!(!window.accepts(0));
     }
 
     #[test]
     fn the_last_counter_of_all_is_never_accepted() {
-        let mut window = Window::new();
+        let mut window = Window::<CONTROL_WORDS>::new();
         assert!(window.accept(u64::MAX - 1));
         assert!(!window.accept(u64::MAX));
         assert!(!window.accept(u64::MAX - 1));

@@ -26,6 +26,12 @@ impl Screen {
         println!("  {} {text}", self.styled("32", "ok"));
     }
 
+    /// Tells something to know.
+    pub fn tell(&mut self, text: &str) {
+        self.keep();
+        println!("  {text}");
+    }
+
     /// Tells what went wrong.
     pub fn failed(&mut self, error: &anyhow::Error) {
         self.keep();

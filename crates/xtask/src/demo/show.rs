@@ -1,33 +1,59 @@
 //! The steps of the demo, each of which checks what it shows.
 
-use super::group::Group;
+use super::ask::ask;
+use super::group::{GROUP, Group, Place};
 use super::screen::Screen;
+use super::table::{Row, table};
 use anyhow::{Context, Result, ensure};
-use lab::Node;
+use lab::{Account, Node};
 use serde_json::Value;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How long the whole group may take to join.
-const JOIN_MAX: Duration = Duration::from_secs(20);
+/// How long the whole group may take to enrol and join.
+const JOIN_MAX: Duration = Duration::from_secs(30);
 /// How long the ring may take to close a gap: keep-alive, three misses, and one repair round.
 const REPAIR_MAX: Duration = Duration::from_secs(60);
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How many seconds a pair is pinged: the first packet waits until its address is found and a session is there.
+const PING_SECONDS_MAX: &str = "10";
 const DOWNLOAD_BYTES: usize = 20_000_000;
 
-/// The table fills until every node has joined and every member has both addresses.
+/// Everybody has an account, and is a member of the group.
+pub fn accounts(group: &mut Group, screen: &mut Screen) -> Result<()> {
+    screen.title("Accounts and a group, by the API of the service");
+    group.sign_up()?;
+    for line in logins(group) {
+        screen.tell(&line);
+    }
+    group.found()?;
+    let names: Vec<_> = group.accounts.iter().map(|account| account.name.as_str()).collect();
+    let (ana, others) = names.split_first().context("nobody has an account")?;
+    let others = others.join(", ");
+    screen.passed(&format!("{ana} made the group {GROUP}; {others} asked to join, {ana} approved"));
+    Ok(())
+}
+
+/// The table fills until every node has enrolled and joined, and every member has both addresses.
 pub fn join(group: &mut Group, screen: &mut Screen) -> Result<()> {
-    screen.title("Joining: certificates, ring neighbours, virtual addresses");
+    screen.title("Joining with the blob alone: certificates, ring neighbours, virtual addresses");
     let began = Instant::now();
+    group.start_nodes()?;
+    let places = group.running();
     loop {
-        let rows: Vec<Row> = group.nodes.iter().map(Row::of).collect();
+        let rows: Vec<Row> = places.iter().map(Row::of).collect();
         screen.draw(table(&rows));
-        if rows.iter().zip(0..).all(|(row, n)| row.joined && (n < 2 || row.ipv4.is_some())) {
+        let is_there =
+            |(row, place): (&Row, &Place)| row.joined && row.ipv4.is_some() == place.is_member;
+        if rows.iter().zip(&places).all(is_there) {
             break;
         }
         ensure!(began.elapsed() < JOIN_MAX, "not everybody joined within {JOIN_MAX:?}");
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(PAUSE);
     }
-    screen.passed(&format!("all joined after {:.1} s", began.elapsed().as_secs_f64()));
+    let seconds = began.elapsed().as_secs_f64();
+    screen.passed(&format!("all enrolled, joined, and have their addresses after {seconds:.1} s"));
     Ok(())
 }
 
@@ -35,13 +61,15 @@ pub fn join(group: &mut Group, screen: &mut Screen) -> Result<()> {
 pub fn ping_every_pair(group: &mut Group, screen: &mut Screen) -> Result<()> {
     screen.title("Pinging every pair over the VPN, IPv4 and IPv6");
     let addresses: Vec<(&Node, Vec<IpAddr>)> =
-        group.members().map(|node| (node, Row::of(node).addresses())).collect();
+        group.members().map(|node| (node, row(node).addresses())).collect();
+    let began = Instant::now();
     let mut running = Vec::new();
     for (from, _) in &addresses {
         for (to, ips) in addresses.iter().filter(|(to, _)| to.name() != from.name()) {
             for ip in ips {
                 let mut ping = from.host.command("ping");
-                ping.args(["-n", "-q", "-c", "2", "-i", "0.2", "-W", "3", &ip.to_string()]);
+                // One a second until the first answer.
+                ping.args(["-n", "-q", "-c", "1", "-w", PING_SECONDS_MAX, &ip.to_string()]);
                 ping.stdout(std::process::Stdio::null());
                 running.push((from.name(), to.name(), *ip, ping.spawn()?));
             }
@@ -56,7 +84,8 @@ pub fn ping_every_pair(group: &mut Group, screen: &mut Screen) -> Result<()> {
         }
     }
     ensure!(lost.is_empty(), "{} of {total} pings were lost: {}", lost.len(), lost.join(", "));
-    screen.passed(&format!("{total} of {total} answered"));
+    let seconds = began.elapsed().as_secs_f64();
+    screen.passed(&format!("{total} of {total} answered within {seconds:.1} s"));
     Ok(())
 }
 
@@ -72,7 +101,7 @@ pub fn download(group: &mut Group, screen: &mut Screen) -> Result<()> {
     let mut web = server.host.command("python3");
     web.args(["-m", "http.server", "8000", "--directory"]).arg(directory.path());
     let web = server.host.spawn(web)?;
-    let address = Row::of(server).ipv4.context("the server has no address")?;
+    let address = row(server).ipv4.context("the server has no address")?;
     let copy = directory.path().join("copy");
     let mut curl = client.host.command("curl");
     curl.args(["--silent", "--show-error", "--fail", "--retry", "20", "--retry-delay", "0"]);
@@ -97,24 +126,23 @@ pub fn lose_a_node(group: &mut Group, screen: &mut Screen) -> Result<()> {
     let victim = group.nodes.len() - 2;
     let name = group.nodes[victim].name().to_owned();
     screen.title(&format!("Killing {name}; the ring repairs itself"));
-    let id = Row::of(&group.nodes[victim]).id;
+    let id = row(&group.nodes[victim]).id;
     group.nodes[victim].kill()?;
     let began = Instant::now();
+    let places = group.running();
     loop {
-        let running = group.nodes.iter().filter(|node| node.daemon.is_some());
-        let rows: Vec<Row> = running.map(Row::of).collect();
+        let rows: Vec<Row> = places.iter().map(Row::of).collect();
         screen.draw(table(&rows));
         if !rows.iter().any(|row| row.neighbours.contains(&id)) {
             break;
         }
         ensure!(began.elapsed() < REPAIR_MAX, "the ring is not whole after {REPAIR_MAX:?}");
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(PAUSE);
     }
     screen.passed(&format!("nobody's neighbour after {:.1} s", began.elapsed().as_secs_f64()));
-    let asked = group.members().next().context("no member is left")?;
-    let expected = group.nodes.len() - 1;
+    let (asked, expected) = (&places[0].state, places.len());
     loop {
-        let report = asked.ask(&["crawl"])?;
+        let report = ask(asked, "crawl")?;
         let (nodes, consistent) = (count(&report, "nodes"), count(&report, "consistent"));
         if (nodes, consistent) == (expected, expected) {
             break;
@@ -123,7 +151,7 @@ pub fn lose_a_node(group: &mut Group, screen: &mut Screen) -> Result<()> {
             began.elapsed() < REPAIR_MAX,
             "a crawl finds {nodes} of {expected} nodes, {consistent} with the right neighbours"
         );
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(PAUSE);
     }
     screen.passed(&format!(
         "a crawl finds {expected} nodes, each with the right two neighbours on both sides, after {:.1} s",
@@ -133,15 +161,36 @@ pub fn lose_a_node(group: &mut Group, screen: &mut Screen) -> Result<()> {
 }
 
 /// What to try at the running demo.
-pub fn how_to_look_further(group: &Group, screen: &Screen) {
-    let _ = screen;
+pub fn how_to_look_further(group: &Group) {
+    println!("\nThe site is still up. In a browser of this machine:");
+    logins(group).iter().for_each(|line| println!("  {line}"));
     let Some(node) = group.members().next() else { return };
-    println!("\nThe network is still up. In another terminal, for example at {}:", node.name());
-    for question in ["status", "peers", "crawl"] {
+    println!("In another terminal, for example at the node {}:", node.name());
+    for question in ["status", "peers", "crawl", "notices status"] {
         println!("  {}", node.by_hand(question));
     }
     println!("  {} curl -s http://127.0.0.1:9415/metrics", node.host.enter_command());
     println!("\nPress Enter to stop.");
+}
+
+/// Where the service is for a browser of this machine, and who may log in there.
+fn logins(group: &Group) -> Vec<String> {
+    let mut lines = vec![format!(
+        "https://{}   (the browser warns: the certificate is the service's own)",
+        group.browser.address()
+    )];
+    let line = |(n, account): (usize, &Account)| {
+        let role = if n == 0 { "administrator of the group" } else { "user" };
+        format!("  {:5} password {}   {role}", account.name, account.password())
+    };
+    lines.extend(group.accounts.iter().take(2).enumerate().map(line));
+    lines
+}
+
+/// What a node says of itself.
+fn row(node: &Node) -> Row {
+    let (name, state) = (node.name().to_owned(), node.member.state.clone());
+    Row::of(&Place { name, state, is_member: true })
 }
 
 /// A crawl tells nodes as a list or as a number.
@@ -150,60 +199,4 @@ fn count(report: &Value, field: &str) -> usize {
         Value::Array(list) => list.len(),
         other => other.as_u64().unwrap_or_default() as usize,
     }
-}
-
-/// A line of the table.
-struct Row {
-    name: String,
-    joined: bool,
-    id: String,
-    ipv4: Option<IpAddr>,
-    ipv6: Option<IpAddr>,
-    neighbours: String,
-    peers: usize,
-    problem: Option<String>,
-}
-
-impl Row {
-    fn of(node: &Node) -> Row {
-        let ask = |question: &str| node.ask(&[question]);
-        let (status, peers, problem) = match ask("status").and_then(|s| Ok((s, ask("peers")?))) {
-            Ok((status, peers)) => (status, peers, None),
-            Err(error) => (Value::Null, Value::Null, Some(error.to_string())),
-        };
-        let text = |field: &str| status[field].as_str().unwrap_or("-").to_owned();
-        let short = |field: &str| text(field).chars().take(8).collect::<String>();
-        Row {
-            name: node.name().to_owned(),
-            joined: status["joined"].as_bool().unwrap_or(false),
-            id: short("node_id"),
-            ipv4: text("ipv4").parse().ok(),
-            ipv6: text("ipv6").parse().ok(),
-            neighbours: format!("{} | {}", short("left"), short("right")),
-            peers: peers.as_array().map_or(0, Vec::len),
-            problem: problem.filter(|_| node.daemon.is_none()),
-        }
-    }
-
-    fn addresses(&self) -> Vec<IpAddr> {
-        self.ipv4.into_iter().chain(self.ipv6).collect()
-    }
-}
-
-fn table(rows: &[Row]) -> Vec<String> {
-    let mut lines = vec![format!(
-        "  {:6} {:8} {:7} {:15} {:39} {:5} left | right",
-        "node", "id", "joined", "IPv4", "IPv6", "peers"
-    )];
-    lines.extend(rows.iter().map(|row| {
-        let ip = |ip: Option<IpAddr>| ip.map_or("-".into(), |ip| ip.to_string());
-        let (ipv4, ipv6) = (ip(row.ipv4), ip(row.ipv6));
-        let joined = if row.joined { "yes" } else { "…" };
-        let tail = row.problem.as_deref().unwrap_or(&row.neighbours);
-        format!(
-            "  {:6} {:8} {:7} {:15} {:39} {:5} {tail}",
-            row.name, row.id, joined, ipv4, ipv6, row.peers
-        )
-    }));
-    lines
 }

@@ -5,7 +5,7 @@ use crate::NodeId;
 use crate::rng::Rng;
 use crate::session::admission::{Silence, admit};
 use crate::session::gate::open_probe;
-use crate::session::keys::{Receiver, Sender};
+use crate::session::keys::{DataReceiver, Sender};
 use crate::session::null::{NullSuite, Sizes};
 use crate::session::suite::Suite;
 use crate::session::token::TokenMint;
@@ -203,7 +203,7 @@ impl Pair {
         [(&client, &server, SERVER), (&server, &client, CLIENT)].map(|(from, to, index)| {
             let mut sender =
                 Sender::new(from.send.clone(), Epoch(0), LaneId::CONTROL, index, from.cipher);
-            let mut receiver = Receiver::new(to.receive.clone(), Epoch(0), index, to.cipher);
+            let mut receiver = DataReceiver::new(to.receive.clone(), Epoch(0), index, to.cipher);
             let mut datagram = Vec::new();
             sender.seal(&mut datagram, &[b"up"]).expect("a fresh key seals");
             let header = frame::Header::parse(&datagram).expect("own output");

@@ -10,9 +10,9 @@ fn secret() -> ChainSecret {
     ChainSecret::new([3; 32])
 }
 
-fn pair(cipher: Cipher) -> (Sender, Receiver) {
+fn pair(cipher: Cipher) -> (Sender, DataReceiver) {
     let sender = Sender::new(secret(), Epoch(0), LaneId::CONTROL, LOCAL, cipher);
-    (sender, Receiver::new(secret(), Epoch(0), LOCAL, cipher))
+    (sender, DataReceiver::new(secret(), Epoch(0), LOCAL, cipher))
 }
 
 fn at(seconds: u64) -> Instant {
@@ -25,7 +25,7 @@ fn sealed(sender: &mut Sender, text: &[u8]) -> Vec<u8> {
     out
 }
 
-fn open(receiver: &mut Receiver, frame: &[u8], now: Instant) -> Result<Vec<u8>, OpenError> {
+fn open(receiver: &mut DataReceiver, frame: &[u8], now: Instant) -> Result<Vec<u8>, OpenError> {
     let mut datagram = frame.to_vec();
     let header = Header::parse(&datagram).expect("the frame is well formed");
     receiver.open(&header, &mut datagram, now).map(|plaintext| plaintext.to_vec())
@@ -172,13 +172,13 @@ fn secrets_are_not_printed_and_idle_sessions_are_small() {
     let shown = format!("{sender:?} {receiver:?}");
     assert!(shown.contains("ChainSecret(..)") && !shown.contains("3, 3"));
     // The AEAD contexts of the library, about 600 bytes each, exist for lanes that were used in the epoch.
-    let inline = size_of::<Sender>() + size_of::<Receiver>();
-    let used = 2 * 610 + size_of::<Lane>();
+    let inline = size_of::<Sender>() + size_of::<DataReceiver>();
+    let used = 2 * 610 + size_of::<Lane<DATA_WORDS>>();
     println!(
         "Sender {} B, Receiver {} B, receiving lane {} B; idle session with control and one data lane about {} B",
         size_of::<Sender>(),
-        size_of::<Receiver>(),
-        size_of::<Lane>(),
+        size_of::<DataReceiver>(),
+        size_of::<Lane<DATA_WORDS>>(),
         2 * inline + used
     );
     assert!(2 * inline + used < 2_048);

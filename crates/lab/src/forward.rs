@@ -1,0 +1,93 @@
+//! A port of this machine that leads into a host: how a person's browser gets to a service in the lab.
+//!
+//! How it works: the listener is a socket of this process's own network; the threads that serve it run in the
+//! host's, so what they connect to is in there.
+//!
+//! What must hold: only the loopback interface listens, so nobody but users of this machine gets in, and nothing
+//! is left when the value is dropped.
+
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use anyhow::{Context as _, Result};
+
+use crate::host::Host;
+
+/// Connections at the same time; a browser makes six. Further ones are closed at once.
+const CONNECTIONS_MAX: usize = 64;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Forward {
+    address: SocketAddr,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Forward {
+    /// Leads a port of 127.0.0.1 to an address that `host` reaches: the same port if it is free, else another.
+    pub fn open(host: &Host, to: SocketAddr) -> Result<Self> {
+        let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let listener = bind(to.port()).or_else(|_| bind(0)).context("no free port on 127.0.0.1")?;
+        let address = listener.local_addr()?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ended);
+        let serve = move || serve(&listener, to, &end);
+        // A thread is in the network of the one that makes it.
+        let thread = host.run(move || Builder::new().name("forward".into()).spawn(serve))??;
+        Ok(Self { address, ended, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        // Whoever waits for a connection gets one.
+        let woken = TcpStream::connect(self.address).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(listener: &TcpListener, to: SocketAddr, ended: &AtomicBool) {
+    let places = Arc::new(());
+    for from in listener.incoming() {
+        if ended.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Ok(from) = from
+            && Arc::strong_count(&places) <= CONNECTIONS_MAX
+        {
+            let place = Arc::clone(&places);
+            // Whoever is not served sees a closed connection, and tries again.
+            let _ = Builder::new().spawn(move || {
+                let _ = join(from, to);
+                drop(place);
+            });
+        }
+    }
+}
+
+/// Carries bytes both ways until both ends have closed.
+fn join(from: TcpStream, to: SocketAddr) -> io::Result<()> {
+    let to = TcpStream::connect(to)?;
+    let (back_from, back_to) = (to.try_clone()?, from.try_clone()?);
+    let back = Builder::new().spawn(move || carry(&back_from, &back_to))?;
+    carry(&from, &to);
+    let _ = back.join();
+    Ok(())
+}
+
+fn carry(mut from: &TcpStream, mut to: &TcpStream) {
+    let _ = io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
+}

@@ -1,0 +1,166 @@
+//! Where the bootstrap nodes are: their names are looked up at the start, and again while the node runs.
+//!
+//! At boot the network may come up after the daemon, and a pool of bootstrap nodes moves to other addresses in
+//! time. So a name that is not found is tried again at growing pauses, and all names now and then. What a name
+//! last meant stays until it means something else: a failed look-up takes nothing away.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use pki::HostPort;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::endpoints::{self, Excluded};
+use crate::overlays::Kind;
+
+/// How long a look-up may take: at the start the node waits so long for its names, and goes on with those it has.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// First and longest pause before names that were not found are tried again.
+const AGAIN_FIRST: Duration = Duration::from_secs(3);
+const AGAIN_LAST: Duration = Duration::from_secs(60);
+/// Pause between look-ups of names that were found: an address that changed matters only to who lost all links.
+const REFRESH: Duration = Duration::from_secs(300);
+
+/// The bootstrap nodes of one overlay.
+#[derive(Debug)]
+pub struct Names {
+    /// The overlay.
+    of: Kind,
+    names: Vec<Name>,
+}
+
+#[derive(Debug)]
+struct Name {
+    name: HostPort,
+    /// What it meant when it was last found.
+    endpoints: Vec<SocketAddr>,
+    /// Whether the last look-up failed; none before the first.
+    is_missing: Option<bool>,
+}
+
+/// Bootstrap endpoints of an overlay that are others than before.
+#[derive(Debug)]
+pub struct Moved {
+    /// The overlay.
+    pub of: Kind,
+    /// All of its bootstrap endpoints.
+    pub endpoints: Vec<SocketAddr>,
+}
+
+/// The bootstrap nodes that the settings name, of the group's overlay and of the public one.
+pub fn names(config: &Config) -> [Names; 2] {
+    let of_blob = config.blob.iter().flat_map(|blob| &blob.bootstrap);
+    let of_public = config.public.iter().flat_map(|public| &public.bootstrap);
+    [
+        Names::new(Kind::Private, of_blob.chain(&config.bootstrap).cloned()),
+        Names::new(Kind::Public, of_public.cloned()),
+    ]
+}
+
+impl Names {
+    fn new(of: Kind, names: impl Iterator<Item = HostPort>) -> Self {
+        let name = |name| Name { name, endpoints: Vec::new(), is_missing: None };
+        Self { of, names: names.map(name).collect() }
+    }
+
+    /// What the names meant when they were last found, each endpoint once.
+    pub fn endpoints(&self) -> Vec<SocketAddr> {
+        let all = self.names.iter().flat_map(|name| &name.endpoints);
+        let mut seen = BTreeSet::new();
+        all.filter(|endpoint| seen.insert(**endpoint)).copied().collect()
+    }
+
+    /// Looks all names up at a time. What cannot be found is told once.
+    pub async fn look_up(&mut self) {
+        let mut lookups = JoinSet::new();
+        for (n, Name { name, .. }) in self.names.iter().enumerate() {
+            let name = name.clone();
+            lookups.spawn(async move { (n, look_up(&name).await) });
+        }
+        while let Some(done) = lookups.join_next().await {
+            // A look-up that broke off counts as not made.
+            if let Ok((n, found)) = done {
+                self.names[n].take(found);
+            }
+        }
+    }
+
+    /// Looks the names up again and again, until nobody listens. Addresses need no looking up.
+    pub async fn watch(mut self, moved: mpsc::Sender<Moved>) {
+        self.names.retain(|name| !name.endpoints.is_empty() || !name.is_address());
+        if self.names.iter().all(Name::is_address) {
+            return;
+        }
+        let mut again = AGAIN_FIRST;
+        loop {
+            let is_whole = self.names.iter().all(|name| name.is_missing == Some(false));
+            let pause = if is_whole { REFRESH } else { again };
+            again = if is_whole { AGAIN_FIRST } else { (again * 2).min(AGAIN_LAST) };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = moved.closed() => return,
+            }
+            let former: BTreeSet<_> = self.endpoints().into_iter().collect();
+            self.look_up().await;
+            let endpoints = self.endpoints();
+            let is_same = endpoints.iter().copied().collect::<BTreeSet<_>>() == former;
+            if !is_same && moved.send(Moved { of: self.of, endpoints }).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Name {
+    fn is_address(&self) -> bool {
+        self.name.host.parse::<IpAddr>().is_ok()
+    }
+
+    fn take(&mut self, found: Result<Vec<SocketAddr>, String>) {
+        let Name { name, endpoints, is_missing } = self;
+        let was_missing = is_missing.replace(found.is_err());
+        match found {
+            Ok(mut found) => {
+                // Resolvers turn the order around; that is no news.
+                found.sort_unstable();
+                found.dedup();
+                if was_missing == Some(true) {
+                    tracing::info!(%name, "bootstrap name found");
+                }
+                *endpoints = found;
+            }
+            Err(error) if was_missing != Some(true) => tracing::warn!(
+                %name,
+                error,
+                "bootstrap name not found, and tried again until it is: is it right, and does this \
+                 host's DNS work?"
+            ),
+            Err(error) => tracing::debug!(%name, error, "bootstrap name not found"),
+        }
+    }
+}
+
+/// The endpoints that are not this node's own: a bootstrap node gets the same blob as everybody.
+pub async fn others(
+    mut endpoints: Vec<SocketAddr>,
+    listen: SocketAddr,
+    excluded: &Excluded,
+) -> io::Result<Vec<SocketAddr>> {
+    let local = endpoints::local(listen, excluded).await?;
+    let is_us =
+        |to: &SocketAddr| local.contains(to) || to.ip().is_loopback() && to.port() == listen.port();
+    endpoints.retain(|to| !is_us(to));
+    Ok(endpoints)
+}
+
+async fn look_up(HostPort { host, port }: &HostPort) -> Result<Vec<SocketAddr>, String> {
+    match tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host.as_str(), *port))).await {
+        Ok(Ok(found)) => Ok(found.collect()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer in time".into()),
+    }
+}
