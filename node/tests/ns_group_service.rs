@@ -311,7 +311,7 @@ fn ns_rv_05_a_revocation_by_command_reaches_members_by_the_overlay_alone() -> Re
         node.host.nft(NO_SERVICE)?;
     }
     let revoke = ["revoke", "team", "--user", "ben", "--reason", "lost", "--wait", "20"];
-    let printed = took("revoked, and known by all, after", || site.service.admin(&revoke, ""))?;
+    let printed = took("revoked, and known by all, after", || site.service.admin(&revoke))?;
     ensure!(printed == "notice 1\nknown by 3 of 3 live members\n", "{printed}");
     cut(&[&first, &second], &id)?;
     ensure!(second.log().contains("revoked by notice 1"), "{}", second.log());

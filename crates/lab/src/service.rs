@@ -141,16 +141,16 @@ impl Service {
         self.folder.join("beside")
     }
 
-    /// Runs `warren-groupd admin` with these words and an input; returns what it printed.
-    pub fn admin(&self, words: &[&str], input: &str) -> Result<String> {
+    /// Runs `warren-groupd admin` with these words; returns what it printed.
+    pub fn admin(&self, words: &[&str]) -> Result<String> {
         let mut command = self.host.command(&self.program);
         command.arg("--config").arg(self.settings()).arg("admin").args(words);
-        converse(command, input)
+        converse(command, "")
     }
 
     /// Makes an account and logs in.
     pub fn account(&self, name: &str) -> Result<Account> {
-        let printed = self.admin(&["create-user", name], "")?;
+        let printed = self.admin(&["create-user", name])?;
         let drawn = printed.lines().find_map(|line| line.strip_prefix("password: "));
         let password = drawn.context("no password was drawn")?.to_owned();
         let cookies = self.folder.join(format!("{name}.cookies"));
