@@ -10,6 +10,7 @@ use clap::Parser;
 use group::admin;
 use group::config::Config;
 use group::http::now;
+use group::model::Caller;
 use group::service::Service;
 use tracing_subscriber::EnvFilter;
 
@@ -77,6 +78,11 @@ async fn administer(service: &Service, command: &Admin) -> Result<()> {
                 let known = admin::revoke::wait(service, group, number, patience).await?;
                 println!("known by {} of {} live members", known.acknowledged, known.live);
             }
+        }
+        Admin::RotateCa { group } => {
+            let (issuer, from) =
+                service.rotate_authority(&Caller::operator(), group, now()).await?;
+            println!("authority {issuer} is announced to members and takes over on {from}");
         }
         Admin::Export { to } => {
             let rows = admin::transfer::export(service, to).await?;

@@ -166,7 +166,7 @@ impl State {
         let options = SignOptions { salt: Some(salt), ..SignOptions::new(user) };
         Ok(Grant {
             certificate: self.authority.sign(request, &options, now())?,
-            ca: vec![self.authority.certificate().clone()],
+            ca: self.trust.authorities().cloned().collect(),
             root: None,
             network: self.network.clone(),
             bootstrap: self.bootstrap.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,

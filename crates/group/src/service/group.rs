@@ -60,7 +60,7 @@ impl Service {
             Event::AuthorityMade {
                 issuer: authority.id(),
                 certificate: authority.certificate().to_pem(),
-                sealed_key: self.seal_key(&authority),
+                sealed_key: self.seal_key(authority.certificate(), authority.key()),
             },
             Event::SecretStarted {
                 generation: secret.secret.generation,
