@@ -14,10 +14,10 @@ PROGRAMS := ip:iproute2 nft:nftables ping:iputils-ping nsenter:util-linux setpri
 SCHEMATHESIS := target/schemathesis/bin/schemathesis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-code test-long fuzz fuzz-api lint fmt tidy bench bench-idle deps
+.PHONY: help demo test test-code test-long fuzz fuzz-api lint fmt tidy bench bench-idle bench-group deps
 
 help: ## List the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps ## Build, lay a site with group service and members on this machine, and use it
 	$(CARGO) build -p warren-node -p warren-group -p xtask
@@ -63,6 +63,9 @@ bench: deps ## TCP through the VPN beside the bare link; results go to docs/benc
 bench-idle: deps ## Traffic and memory of 100 idle members, 20 minutes; results go to docs/benchmarks
 	$(CARGO) build --release -p warren-node -p xtask
 	$(AS_ROOT) $${CARGO_TARGET_DIR:-target}/release/xtask bench idle
+
+bench-group: deps ## Enrolments at the group service on SQLite; results go to docs/benchmarks
+	$(CARGO) xtask bench group
 
 deps: ## Install the Debian packages that tests and demo need, where missing
 	@export PATH="$$PATH:/usr/sbin:/sbin:$$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)"; \

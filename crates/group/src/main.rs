@@ -2,6 +2,7 @@
 
 mod cli;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,11 +17,15 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Admin, Cli, Command};
 
+/// What is logged unless `RUST_LOG` says otherwise: PostgreSQL tells at each start that the tables are there.
+const FILTER: &str = "info,sqlx::postgres::notice=warn";
+
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(std::io::stderr().is_terminal()).init();
     match run(&cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -44,10 +49,9 @@ async fn run(cli: &Cli) -> Result<()> {
         Command::Backup { to } => {
             admin::backup::backup(&service, to).await?;
             println!("database copied to {}", to.display());
-            println!(
-                "keep {} with it, at another place: without it the copy is useless",
-                service.config().master_key().display()
-            );
+            for (file, why) in admin::backup::belongs_to_it(service.config()) {
+                println!("keep {} as well, at another place: {why}", file.display());
+            }
             Ok(())
         }
     };

@@ -1,5 +1,6 @@
 //! The service at work: it opens what it needs, serves, does what is due, and drains.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,9 @@ use crate::{api, enrol, web};
 
 /// How often it is looked what is due.
 const TICK: Duration = Duration::from_secs(60);
+/// How often it is looked whether another process has revoked something: so late it reaches nodes over HTTPS. One
+/// small query, however many nodes wait.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it, and then until requests have been answered.
 pub async fn serve(service: &Service) -> Result<()> {
@@ -80,8 +84,20 @@ async fn work(site: &Site, certificate: &LiveCertificate) -> Infallible {
     tokio::select! {
         never = ticks => never,
         never = hearing => never,
+        never = hear_others(&site.service) => never,
         never = certificate.watch() => never,
         never = site.daemons.pass_on(&site.service) => never,
+    }
+}
+
+/// Wakes who waits for what another process has revoked.
+async fn hear_others(service: &Service) -> Infallible {
+    let mut known = HashMap::new();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Err(error) = service.hear_others(&mut known).await {
+            tracing::warn!(%error, "cannot look for revocations by other processes");
+        }
     }
 }
 

@@ -112,7 +112,7 @@ async fn a_backup_made_while_the_service_writes_is_restored_with_the_master_key_
     let running = Service::open(config(old.path())).await.expect("opens");
     let copy = old.path().join("copy.db");
     let said = out(groupd(old.path(), None, &["backup", copy.to_str().expect("text")], ""));
-    assert!(said.contains("master.key"), "{said}");
+    assert!(said.contains("master.key") && said.contains("tls.key"), "{said}");
     assert_eq!(fs::metadata(&copy).expect("is there").mode() & 0o777, 0o600);
     running.close().await;
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `throughput` | what does a TCP stream reach, beside the same link without VPN |
 //! | `idle` | what does a settled member send, receive and hold while nobody uses it |
+//! | `enrolment` | how fast does the group service enrol nodes |
 //! | `group` | how is a group of many daemons made |
 //! | `traffic`, `memory`, `iperf` | how is each thing measured |
 //! | `record` | where was it measured, and what was it the last time |
@@ -11,6 +12,7 @@
 //! Machines differ and are shared, so every figure that is judged is a ratio of two that were taken in turns,
 //! or does not depend on the speed of the machine. Results go to files that the next run is compared with.
 
+mod enrolment;
 mod group;
 mod idle;
 mod iperf;
@@ -28,6 +30,8 @@ pub enum Bench {
     Throughput(throughput::Options),
     /// Traffic by cause, degree and memory of members that nobody uses.
     Idle(idle::Options),
+    /// Enrolments at the group service with SQLite: how many a second, and how long each takes.
+    Group,
 }
 
 /// Runs one benchmark.
@@ -35,5 +39,6 @@ pub fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Throughput(options) => throughput::run(options),
         Bench::Idle(options) => idle::run(options),
+        Bench::Group => enrolment::run(),
     }
 }

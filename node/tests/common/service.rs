@@ -4,7 +4,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -55,7 +54,6 @@ pub struct Service {
     pub address: SocketAddr,
     pub pin: Pin,
     state: Arc<Mutex<State>>,
-    is_up: Arc<AtomicBool>,
 }
 
 impl Service {
@@ -90,26 +88,19 @@ impl Service {
             None => TcpListener::bind(asked)?,
         };
         let address = listener.local_addr()?;
-        let is_up = Arc::new(AtomicBool::new(true));
-        let (shared, up) = (Arc::clone(&state), Arc::clone(&is_up));
+        let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (config, state, up) =
-                    (Arc::clone(&config), Arc::clone(&shared), Arc::clone(&up));
+                let (config, state) = (Arc::clone(&config), Arc::clone(&shared));
                 // A node that goes away in the middle is no failure of the double.
-                thread::spawn(move || drop(serve(stream, config, &state, &up)));
+                thread::spawn(move || drop(serve(stream, config, &state)));
             }
         });
-        Ok(Self { address, pin, state, is_up })
+        Ok(Self { address, pin, state })
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no test panics while it holds this")
-    }
-
-    /// Closes every connection at once from now on, or no more.
-    pub fn set_up(&self, is_up: bool) {
-        self.is_up.store(is_up, Ordering::Relaxed);
     }
 
     /// How to enrol here.
@@ -131,10 +122,10 @@ impl Service {
 }
 
 impl State {
-    /// Revokes a user and signs a head that is good for `fresh`.
-    pub fn revoke(&mut self, user: &str, fresh: Duration) -> Result<()> {
+    /// Revokes a user and signs the head that says so, by the authority that signs now.
+    pub fn revoke(&mut self, user: &str) -> Result<()> {
         self.authority.revoke(Revoked::User(user.into()), self.trust.ledger_mut(), now())?;
-        self.sign_head(fresh)
+        self.sign_head(Duration::from_secs(3600))
     }
 
     /// Signs a head whose successor is overdue by `over`.
@@ -157,7 +148,7 @@ impl State {
         self.salts.last().expect("just pushed").1
     }
 
-    /// Grants with the host's name as that of the user: so a test can revoke one of several nodes.
+    /// Grants with a user for each node.
     fn grant(&mut self, request: &pki::Request) -> Result<Grant> {
         let salt = self.salt(request.spki());
         request.check_identity("team", &salt)?;
@@ -194,13 +185,7 @@ fn server_config(server: &CertificateAuthority) -> Result<Arc<ServerConfig>> {
 }
 
 /// Answers the questions of one connection.
-fn serve(
-    stream: TcpStream,
-    config: Arc<ServerConfig>,
-    state: &Mutex<State>,
-    up: &AtomicBool,
-) -> Result<()> {
-    ensure!(up.load(Ordering::Relaxed), "down");
+fn serve(stream: TcpStream, config: Arc<ServerConfig>, state: &Mutex<State>) -> Result<()> {
     let stream = StreamOwned::new(ServerConnection::new(config)?, stream);
     let mut stream = BufReader::new(stream);
     loop {
@@ -225,7 +210,6 @@ fn serve(
         stream.read_exact(&mut body)?;
         let path = head[0].split(' ').nth(1).context("a path")?.to_owned();
         let (status, answer) = answer(&path, &field("authorization"), &body, state)?;
-        ensure!(up.load(Ordering::Relaxed), "down");
         let length = answer.len();
         let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n\r\n");
         stream.get_mut().write_all(&[head.as_bytes(), &answer].concat())?;

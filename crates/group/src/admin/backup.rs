@@ -2,10 +2,11 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::config::Config;
 use crate::service::Service;
 use crate::store::Kind;
 
@@ -27,4 +28,14 @@ pub async fn backup(service: &Service, to: &Path) -> Result<()> {
         .await
         .with_context(|| format!("cannot copy to {}", to.display()))?;
     made.sync_all().context("cannot write the file")
+}
+
+/// What a restored copy needs besides, and what for.
+pub fn belongs_to_it(config: &Config) -> Vec<(PathBuf, &'static str)> {
+    let mut files = vec![(config.master_key(), "without it the copy is useless")];
+    if config.tls.is_none() {
+        let key = config.state_dir.join("tls.key");
+        files.push((key, "blobs pin it, so without it every node needs a new blob"));
+    }
+    files
 }

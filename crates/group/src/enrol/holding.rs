@@ -1,8 +1,9 @@
 //! How a question is held until something happens.
 //!
-//! How it works: one task hears every change that this process makes and counts it for its group; who
-//! waits for that group is woken, and nobody else. With several replicas on one PostgreSQL a change
-//! may be made by another one, so there they look again now and then as well.
+//! How it works: one task hears every change that this process makes, and every notice that another one
+//! signs, and counts it for its group; who waits for that group is woken, and nobody else. With several
+//! replicas on one PostgreSQL an approval may be given at another one, so there who waits for that looks
+//! again now and then as well.
 //!
 //! What must hold: so many questions are held, and no more; the rest is answered at once, and the
 //! asker comes back by itself. When the service ends, all are answered.
@@ -21,7 +22,7 @@ use crate::service::Changed;
 
 /// Most questions that are held: three quarters of the connections that one service has.
 const HELD_MAX: usize = 6144;
-/// How often it is looked whether another replica has changed something.
+/// How often it is looked whether another replica has approved.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How much has happened in a group.
@@ -124,7 +125,8 @@ impl Held<'_> {
             return true;
         };
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let looks = self.holding.replicated && LOOK_EVERY < left;
+        let may_miss = self.holding.replicated && matter == Matter::Anything;
+        let looks = may_miss && LOOK_EVERY < left;
         let wait = if looks { LOOK_EVERY } else { left };
         let heard = news.wait_for(|now| match matter {
             Matter::Anything => now.changes != before.changes,

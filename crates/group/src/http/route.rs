@@ -55,6 +55,20 @@ pub struct Route {
     handler: Box<Handler>,
 }
 
+/// Defines constructors that differ in the method alone.
+macro_rules! constructors {
+    ($($(#[$doc:meta])* $name:ident = $method:ident,)+) => {$(
+        $(#[$doc])*
+        pub fn $name<H, F>(template: &'static str, access: Access, handler: H) -> Self
+        where
+            H: Fn(Arc<Site>, Arc<Ask>) -> F + Send + Sync + 'static,
+            F: Future<Output = Answer> + Send + 'static,
+        {
+            Self::new(Method::$method, template, access, handler)
+        }
+    )+};
+}
+
 impl Route {
     /// An end point of any method.
     pub fn new<H, F>(method: Method, template: &'static str, access: Access, handler: H) -> Self
@@ -66,40 +80,15 @@ impl Route {
         Self { method, template, access, handler }
     }
 
-    /// An end point that shows something.
-    pub fn get<H, F>(template: &'static str, access: Access, handler: H) -> Self
-    where
-        H: Fn(Arc<Site>, Arc<Ask>) -> F + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
-    {
-        Self::new(Method::GET, template, access, handler)
-    }
-
-    /// An end point that changes something.
-    pub fn post<H, F>(template: &'static str, access: Access, handler: H) -> Self
-    where
-        H: Fn(Arc<Site>, Arc<Ask>) -> F + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
-    {
-        Self::new(Method::POST, template, access, handler)
-    }
-
-    /// An end point that changes a part of something.
-    pub fn patch<H, F>(template: &'static str, access: Access, handler: H) -> Self
-    where
-        H: Fn(Arc<Site>, Arc<Ask>) -> F + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
-    {
-        Self::new(Method::PATCH, template, access, handler)
-    }
-
-    /// An end point that takes something away.
-    pub fn delete<H, F>(template: &'static str, access: Access, handler: H) -> Self
-    where
-        H: Fn(Arc<Site>, Arc<Ask>) -> F + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
-    {
-        Self::new(Method::DELETE, template, access, handler)
+    constructors! {
+        /// An end point that shows something.
+        get = GET,
+        /// An end point that changes something.
+        post = POST,
+        /// An end point that changes a part of something.
+        patch = PATCH,
+        /// An end point that takes something away.
+        delete = DELETE,
     }
 
     /// Returns what the path has where the template has names.

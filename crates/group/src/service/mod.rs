@@ -176,11 +176,7 @@ impl Service {
         caller: &Caller,
         group: GroupId,
     ) -> Result<()> {
-        match self.asker(db, caller, group).await? {
-            None if caller.actor == Actor::Operator => Ok(()),
-            Some(person) if person.is_member() => Ok(()),
-            _ => Err(Refusal::NotMember.into()),
-        }
+        self.reads(db, caller, group, Person::is_member, Refusal::NotMember).await
     }
 
     /// Checks that an administrator reads, or who has the machine.
@@ -190,10 +186,21 @@ impl Service {
         caller: &Caller,
         group: GroupId,
     ) -> Result<()> {
+        self.reads(db, caller, group, Person::is_administrator, Refusal::NotAdministrator).await
+    }
+
+    async fn reads(
+        &self,
+        db: &mut store::Connection,
+        caller: &Caller,
+        group: GroupId,
+        may: impl FnOnce(&Person) -> bool,
+        otherwise: Refusal,
+    ) -> Result<()> {
         match self.asker(db, caller, group).await? {
             None if caller.actor == Actor::Operator => Ok(()),
-            Some(person) if person.is_administrator() => Ok(()),
-            _ => Err(Refusal::NotAdministrator.into()),
+            Some(person) if may(&person) => Ok(()),
+            _ => Err(otherwise.into()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Revocation: who is out, how nodes and other tools learn it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use pki::enrolment::Token;
@@ -85,6 +86,18 @@ impl Service {
         let crl = authority.crl(&issued, now, now + self.config().head_life());
         self.0.authorities.put_back(settings.id, authority);
         Ok(crl?.der().to_vec())
+    }
+
+    /// Announces notices that another process has signed since the last call: the operator's command,
+    /// or a replica. Those of this process may be among them; who looks for nothing new goes on waiting.
+    pub async fn hear_others(&self, known: &mut HashMap<GroupId, u32>) -> Result<()> {
+        let counts = store::chain::notice_counts(&mut *self.0.store.read().await?).await?;
+        for (group, count) in counts {
+            if known.insert(group, count) != Some(count) {
+                self.announce_change(group, true);
+            }
+        }
+        Ok(())
     }
 
     /// The groups for which the daemon beside the service has something to pass on.

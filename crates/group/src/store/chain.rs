@@ -235,6 +235,13 @@ pub async fn groups_unannounced(db: &mut Connection) -> Result<Vec<String>, Stor
     rows.iter().map(|row| row.text("name")).collect()
 }
 
+/// How many notices each group has signed, where it has any.
+pub async fn notice_counts(db: &mut Connection) -> Result<Vec<(GroupId, u32)>, StoreError> {
+    let sql = "SELECT id, notices FROM groups WHERE notices > 0 AND deleted IS NULL";
+    let rows = sqlx::query(sql).fetch_all(db).await?;
+    rows.iter().map(|row| Ok((row.number("id")?, row.count("notices")?))).collect()
+}
+
 /// Remembers that the notices up to one were passed on.
 pub async fn set_announced(
     tx: &mut Connection,

@@ -432,13 +432,10 @@ pub async fn expired_tokens(
     now: UnixTime,
     limit: i64,
 ) -> Result<Vec<(String, Token)>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT groups.name AS group_name, tokens.* FROM tokens \
+    const SQL: &str = "SELECT groups.name AS group_name, tokens.* FROM tokens \
          JOIN groups ON groups.id = tokens.group_id \
-         WHERE ended IS NULL AND expires <= $1 AND deleted IS NULL LIMIT $2",
-    );
-    let rows = rows.bind(seconds(now)).bind(limit).fetch_all(db).await?;
-    rows.iter().map(|row| Ok((row.text("group_name")?, token(row)?))).collect()
+         WHERE ended IS NULL AND expires <= $1 AND deleted IS NULL LIMIT $2";
+    expired(db, SQL, now, limit, token).await
 }
 
 /// Nodes whose time is over, each with the name of its group.
@@ -447,11 +444,19 @@ pub async fn expired_nodes(
     now: UnixTime,
     limit: i64,
 ) -> Result<Vec<(String, Node)>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT groups.name AS group_name, nodes.* FROM nodes \
+    const SQL: &str = "SELECT groups.name AS group_name, nodes.* FROM nodes \
          JOIN groups ON groups.id = nodes.group_id \
-         WHERE ended IS NULL AND forget_at <= $1 AND deleted IS NULL LIMIT $2",
-    );
-    let rows = rows.bind(seconds(now)).bind(limit).fetch_all(db).await?;
-    rows.iter().map(|row| Ok((row.text("group_name")?, node(row)?))).collect()
+         WHERE ended IS NULL AND forget_at <= $1 AND deleted IS NULL LIMIT $2";
+    expired(db, SQL, now, limit, node).await
+}
+
+async fn expired<T>(
+    db: &mut Connection,
+    sql: &'static str,
+    now: UnixTime,
+    limit: i64,
+    read: impl Fn(&AnyRow) -> Result<T, StoreError>,
+) -> Result<Vec<(String, T)>, StoreError> {
+    let rows = sqlx::query(sql).bind(seconds(now)).bind(limit).fetch_all(db).await?;
+    rows.iter().map(|row| Ok((row.text("group_name")?, read(row)?))).collect()
 }

@@ -300,8 +300,7 @@ fn ns_wb_10_a_node_that_waits_is_answered_when_it_is_approved() {
     node.client.headers.push(("Prefer", "wait=30".to_owned()));
     let start = Instant::now();
     let waiting = std::thread::spawn(move || node.certify("team", &named));
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(!waiting.is_finished(), "it is held");
+    server.wait_until_it_holds_a_question();
     let requests = ana.get(&format!("{TEAM}/requests")).expect(200).json();
     approve(&mut ana, "team", requests["items"][0]["id"].as_i64().expect("a number"));
     let answer = waiting.join().expect("no panic").expect(200);
@@ -378,7 +377,7 @@ fn ns_wb_16_a_revoked_member_is_out_and_the_list_says_so() {
     let mut waiting = Newcomer::new(&server, &token);
     waiting.client.headers.push(("Prefer", "wait=30".to_owned()));
     let held = std::thread::spawn(move || waiting.client.get("/enrol/v1/notices?after=0"));
-    std::thread::sleep(Duration::from_millis(300));
+    server.wait_until_it_holds_a_question();
     let notice = ana.post(&place, &wish).expect(201).json()["notice"].as_u64();
     assert_eq!(notice, Some(1));
     let news = held.join().expect("no panic").expect(200).json();
@@ -391,6 +390,27 @@ fn ns_wb_16_a_revoked_member_is_out_and_the_list_says_so() {
     Newcomer::new(&server, &token).name().refused(403, "membership_ended");
     let shown = ana.get(&format!("{place}/1")).expect(200).json();
     assert_eq!(shown["reason"], "a lost laptop");
+}
+
+#[test]
+fn ns_rv_01_a_revocation_by_the_operators_command_wakes_a_node_that_waits() {
+    let server = Server::start();
+    let mut ana = server.client().sign_up("ana");
+    create(&mut ana, "team", json!({}));
+    let (_, token) = blob(&mut ana, "team", &json!({}));
+    let member = Newcomer::new(&server, &token).enrol("team").certificate;
+    let node = member.unverified().expect("own output").node_id.to_string();
+    let mut waiting = Newcomer::new(&server, &token);
+    waiting.client.headers.push(("Prefer", "wait=30".to_owned()));
+    let asked = Instant::now();
+    let held = std::thread::spawn(move || waiting.client.get("/enrol/v1/notices?after=0"));
+    server.wait_until_it_holds_a_question();
+    let revoke = ["admin", "revoke", "team", "--node", &node, "--reason", "lost"];
+    assert_eq!(server.admin(&revoke, ""), "notice 1\n");
+    let news = held.join().expect("no panic").expect(200).json();
+    let lines = news["notices"].as_str().expect("text").lines().count();
+    assert_eq!(lines, 2, "head and notice: {news}");
+    assert!(asked.elapsed() < Duration::from_secs(20), "not woken: {:?}", asked.elapsed());
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub operations: SocketAddr,
     pub folder: tempfile::TempDir,
+    filter: &'static str,
     child: Child,
     log: Arc<Mutex<String>>,
 }
@@ -30,6 +31,11 @@ impl Server {
 
     /// Starts a service with further settings.
     pub fn start_with(settings: &str) -> Self {
+        Self::start_logging("group=debug,info", settings)
+    }
+
+    /// Starts a service that logs so much, with further settings.
+    pub fn start_logging(filter: &'static str, settings: &str) -> Self {
         let folder = tempfile::tempdir().expect("a scratch directory");
         let (address, operations) = (free_address(), free_address());
         let config = format!(
@@ -39,8 +45,8 @@ impl Server {
             folder.path().display()
         );
         fs::write(folder.path().join("groupd.yaml"), config).expect("writes");
-        let (child, log) = spawn(&folder.path().join("groupd.yaml"));
-        let server = Self { address, operations, folder, child, log };
+        let (child, log) = spawn(&folder.path().join("groupd.yaml"), filter);
+        let server = Self { address, operations, folder, filter, child, log };
         server.wait_until_ready();
         server
     }
@@ -91,7 +97,7 @@ impl Server {
 
     /// Starts the same service again after its end.
     pub fn restart(&mut self) {
-        (self.child, self.log) = spawn(&self.folder.path().join("groupd.yaml"));
+        (self.child, self.log) = spawn(&self.folder.path().join("groupd.yaml"), self.filter);
         self.wait_until_ready();
     }
 
@@ -101,9 +107,19 @@ impl Server {
     }
 
     fn wait_until_ready(&self) {
+        self.wait_for("/readyz", " 200 ");
+    }
+
+    /// Waits until a node waits for an answer.
+    pub fn wait_until_it_holds_a_question(&self) {
+        self.wait_for("/metrics", "\nwarren_group_waiting 1\n");
+    }
+
+    /// Waits until the operations address says something.
+    fn wait_for(&self, path: &str, text: &str) {
         let start = Instant::now();
-        while !self.operations("/readyz").is_some_and(|answer| answer.contains(" 200 ")) {
-            assert!(start.elapsed() < PATIENCE, "does not start: {}", self.log());
+        while !self.operations(path).is_some_and(|answer| answer.contains(text)) {
+            assert!(start.elapsed() < PATIENCE, "no {text:?} at {path}: {}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -119,9 +135,9 @@ impl Drop for Server {
     }
 }
 
-fn spawn(config: &PathBuf) -> (Child, Arc<Mutex<String>>) {
+fn spawn(config: &PathBuf, filter: &str) -> (Child, Arc<Mutex<String>>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren-groupd"));
-    command.arg("--config").arg(config).arg("serve").env("RUST_LOG", "group=debug,info");
+    command.arg("--config").arg(config).arg("serve").env("RUST_LOG", filter);
     let mut child = command.stderr(Stdio::piped()).spawn().expect("starts");
     let log = Arc::new(Mutex::new(String::new()));
     let (stderr, kept) = (child.stderr.take().expect("is piped"), Arc::clone(&log));
