@@ -113,7 +113,7 @@ pub async fn serve(listener: TcpListener, driver: mpsc::Sender<Question>) {
                 )
             })),
     );
-    warp::serve(routes).incoming(listener).run().await;
+    monitoring::serve(listener, warp::service(routes)).await;
 }
 
 async fn snapshot(driver: &mpsc::Sender<Question>) -> Option<Snapshot> {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use common::net::{Node, PATIENCE, PORT, took, underlay};
-use common::service::Service;
+use common::net::{Node, PATIENCE, PORT, run, took, underlay};
+use common::service::{self, Service};
 use common::{Member, WARREN, text};
 use lab::{Lab, Switch, eventually};
-use pki::StalePolicy;
 use pki::enrolment::{ANSWER_LEN_MAX, Code, Pin, REQUEST_LEN_MAX};
+use pki::{CertificateAuthority, StalePolicy};
 
 /// The host of the service, and its port.
 const SERVICE: u8 = 200;
@@ -127,6 +127,11 @@ fn ns_ad_07_a_node_that_knows_the_group_name_alone_gets_the_subnet_with_its_cert
     site.start(&mut ana, "up")?;
     let address = ana.ipv4()?;
     ensure!(address.starts_with("10.77.0."), "{address}");
+    let show = |words: &[&str]| run(ana.host.command("ip").args(words));
+    let shown = show(&["-4", "-o", "address", "show", "warren0"])?;
+    ensure!(shown.contains(&format!("inet {address}/24")), "the whole subnet: {shown}");
+    let routes = show(&["-4", "route", "show", "dev", "warren0"])?;
+    ensure!(routes.starts_with("10.77.0.0/24"), "{routes}");
     Ok(())
 }
 
@@ -241,6 +246,51 @@ fn ns_wb_12_a_running_node_renews_by_itself() -> Result<()> {
     ensure!(
         status["service"]["renewal_due"].is_u64() && status["service"]["last_contact"].is_u64()
     );
+    Ok(())
+}
+
+#[test]
+fn ns_wb_12_running_members_follow_their_group_to_another_authority() -> Result<()> {
+    let site = Site::new()?;
+    site.service.state().renew_after = Duration::ZERO;
+    let (mut boot, mut ana, mut ben) = (site.node(1)?, site.node(2)?, site.node(3)?);
+    site.start(&mut boot, "bootstrap")?;
+    site.start(&mut ana, "bootstrap")?;
+    ana.wait_joined()?;
+    // With their next renewal members pin the new authority as well; then it signs.
+    let next = CertificateAuthority::create("team", service::now())?;
+    let both = [site.service.state().authority.certificate().clone(), next.certificate().clone()];
+    site.service.state().trust.repin(&both)?;
+    for member in [&boot, &ana] {
+        eventually(PATIENCE * 2, || {
+            ensure!(member.log().contains("authorities of the group taken"), "{}", member.log());
+            Ok(())
+        })?;
+    }
+    site.service.state().authority = next;
+    site.start(&mut ben, "bootstrap")?;
+    ben.wait_joined()?;
+    let bens = ben.id()?;
+    eventually(PATIENCE, || {
+        ensure!(boot.peer(&bens)?.is_some() && ana.peer(&bens)?.is_some(), "{}", ana.log());
+        Ok(())
+    })?;
+    // Its notices count, and the members' own certificates are renewed by it.
+    site.service.state().revoke("user2")?;
+    ana.wait_for_log("notices taken")?;
+    eventually(PATIENCE, || {
+        ensure!(ana.peer(&bens)?.is_none() && ana.peer(&boot.id()?)?.is_some(), "{}", ana.log());
+        Ok(())
+    })?;
+    let renewed = ana.log().matches("certificate renewed").count();
+    eventually(PATIENCE * 2, || {
+        ensure!(ana.log().matches("certificate renewed").count() > renewed, "{}", ana.log());
+        Ok(())
+    })?;
+    for member in [&boot, &ana] {
+        let log = member.log();
+        ensure!(!log.contains("unknown authority") && !log.contains("not signed by"), "{log}");
+    }
     Ok(())
 }
 

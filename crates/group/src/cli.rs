@@ -86,6 +86,12 @@ pub enum Admin {
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
         wait: Option<u64>,
     },
+    /// Announce a new authority of a group: members pin it with their renewals, in 30 days it takes over, and
+    /// 61 days later they forget the present one.
+    RotateCa {
+        /// The group.
+        group: String,
+    },
     /// Write the whole site to a new file, as lines of JSON.
     Export {
         /// The new file.

@@ -2,7 +2,6 @@
 
 mod cli;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,20 +10,23 @@ use clap::Parser;
 use group::admin;
 use group::config::Config;
 use group::http::now;
+use group::model::Caller;
 use group::service::Service;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use crate::cli::{Admin, Cli, Command};
-
-/// What is logged unless `RUST_LOG` says otherwise: PostgreSQL tells at each start that the tables are there.
-const FILTER: &str = "info,sqlx::postgres::notice=warn";
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_ansi(std::io::stderr().is_terminal()).init();
+    let named = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
+    // PostgreSQL tells at each start that the tables are there.
+    let usual =
+        Targets::new().with_default(Level::INFO).with_target("sqlx::postgres::notice", Level::WARN);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(named.unwrap_or(usual))).init();
     match run(&cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -81,6 +83,11 @@ async fn administer(service: &Service, command: &Admin) -> Result<()> {
                 let known = admin::revoke::wait(service, group, number, patience).await?;
                 println!("known by {} of {} live members", known.acknowledged, known.live);
             }
+        }
+        Admin::RotateCa { group } => {
+            let (issuer, from) =
+                service.rotate_authority(&Caller::operator(), group, now()).await?;
+            println!("authority {issuer} is announced to members and takes over on {from}");
         }
         Admin::Export { to } => {
             let rows = admin::transfer::export(service, to).await?;

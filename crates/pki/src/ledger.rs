@@ -102,15 +102,19 @@ struct Signer {
     is_root: bool,
 }
 
+impl Signer {
+    fn new(issuer: &Issuer, is_root: bool) -> Self {
+        Self { id: issuer.id, spki: issuer.spki.clone(), is_root }
+    }
+}
+
 impl Ledger {
     /// Starts an empty ledger.
     pub(crate) fn new(group: &str, issuers: &[Issuer], root: Option<&Issuer>) -> Self {
-        let signer =
-            |issuer: &Issuer, is_root| Signer { id: issuer.id, spki: issuer.spki.clone(), is_root };
-        let issuing = issuers.iter().map(|issuer| signer(issuer, false));
+        let issuing = issuers.iter().map(|issuer| Signer::new(issuer, false));
         Self {
             group: group.to_owned(),
-            signers: issuing.chain(root.map(|root| signer(root, true))).collect(),
+            signers: issuing.chain(root.map(|root| Signer::new(root, true))).collect(),
             base: 0,
             notices: VecDeque::new(),
             tail_hash: Some(genesis(group)),
@@ -118,6 +122,17 @@ impl Ledger {
             endings: Vec::new(),
             revoked: HashMap::new(),
         }
+    }
+
+    /// Returns whether a root stands above the authorities.
+    pub(crate) fn has_root(&self) -> bool {
+        self.signers.iter().any(|signer| signer.is_root)
+    }
+
+    /// From now on these authorities sign; what others have signed stays.
+    pub(crate) fn set_issuers(&mut self, issuers: &[Issuer]) {
+        self.signers.retain(|signer| signer.is_root);
+        self.signers.extend(issuers.iter().map(|issuer| Signer::new(issuer, false)));
     }
 
     /// Returns the number of the newest notice, 0 for none.

@@ -61,13 +61,7 @@ impl Trust {
         root: Option<&Certificate>,
     ) -> Result<Self, Error> {
         check_group(group)?;
-        if !(1..=ISSUERS_MAX).contains(&authorities.len()) {
-            return Err(Error::Authority("a group has one to four"));
-        }
-        let issuers = authorities.iter().map(Issuer::new).collect::<Result<Vec<_>, _>>()?;
-        if issuers.iter().any(|issuer| issuer.unit != group) {
-            return Err(Error::Authority("it is for another group"));
-        }
+        let issuers = issuers_of(group, authorities)?;
         let root = root.map(Issuer::new).transpose()?;
         if let Some(root) = &root {
             if root.unit != ROOT_UNIT || !root.has_signed(root) {
@@ -79,6 +73,25 @@ impl Trust {
         }
         let ledger = Ledger::new(group, &issuers, root.as_ref());
         Ok(Self { group: group.to_owned(), issuers, ledger, stale: StalePolicy::default() })
+    }
+
+    /// Puts these authorities in the place of the pinned ones, as a group does that goes from one to
+    /// the next. What is revoked stays so, whoever signed it. Returns whether they are others.
+    ///
+    /// Who may say so is for the caller to know. With a root it is the root, which is not asked
+    /// here: such a group pins at the start.
+    pub fn repin(&mut self, authorities: &[Certificate]) -> Result<bool, Error> {
+        let issuers = issuers_of(&self.group, authorities)?;
+        let known: Vec<_> = self.authorities().collect();
+        if known == authorities.iter().collect::<Vec<_>>() {
+            return Ok(false);
+        }
+        if self.ledger.has_root() {
+            return Err(Error::Authority("a group with a root pins at the start"));
+        }
+        self.ledger.set_issuers(&issuers);
+        self.issuers = issuers;
+        Ok(true)
     }
 
     /// Chooses what to do while the list of revocations is out of date.
@@ -192,6 +205,17 @@ impl Trust {
             StalePolicy::Strict | StalePolicy::Lenient => Ok(()),
         }
     }
+}
+
+fn issuers_of(group: &str, authorities: &[Certificate]) -> Result<Vec<Issuer>, Error> {
+    if !(1..=ISSUERS_MAX).contains(&authorities.len()) {
+        return Err(Error::Authority("a group has one to four"));
+    }
+    let issuers = authorities.iter().map(Issuer::new).collect::<Result<Vec<_>, _>>()?;
+    if issuers.iter().any(|issuer| issuer.unit != group) {
+        return Err(Error::Authority("it is for another group"));
+    }
+    Ok(issuers)
 }
 
 fn check_validity(member: &Member, now: UnixTime, grace: Duration) -> Result<(), Refusal> {

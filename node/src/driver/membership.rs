@@ -50,9 +50,16 @@ impl Driver {
         }
     }
 
-    /// Takes a renewed certificate and what belongs to it. Other authorities, another network and other
-    /// bootstrap nodes are for the next start.
+    /// Takes a renewed certificate and what belongs to it: other authorities first, for they sign the rest.
+    /// Another network and other bootstrap nodes are for the next start.
     fn take_grant(&mut self, grant: Grant) -> Result<(), Failure> {
+        match self.node.take_authorities(&grant.ca) {
+            Ok(true) => {
+                tracing::info!(authorities = grant.ca.len(), "authorities of the group taken")
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "other authorities count from the next start on"),
+        }
         self.take_notices(&grant.notices).map_err(Failure::identity)?;
         self.take_secrets(grant.secrets)?;
         self.renew(&grant.certificate)

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pki::enrolment::{Grant, WAIT_MAX_SECONDS};
-use pki::{Trust, UnixTime};
+use pki::{Certificate, Trust, UnixTime};
 use proto::rng::Rng;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::backoff::Backoff;
 use super::flow::{Flow, Progress, Step};
@@ -87,9 +87,11 @@ impl Keeper {
         }
         let service = Service::new(&enrolment)?;
         let report = Report { service: service.server(), ..Report::default() };
-        let renewals = Renewals { flow, service, state, clock };
+        let (granted, authorities) = watch::channel(Vec::new());
+        let renewals = Renewals { flow, service, granted, state, clock };
         let (trust, rng) = (identity.trust.clone(), Rng::new(seed()?));
-        let notices = Notices { trust, service: Service::new(&enrolment)?, clock, rng };
+        let service = Service::new(&enrolment)?;
+        let notices = Notices { trust, authorities, service, clock, rng };
         tokio::spawn(renewals.run(driver.clone()));
         tokio::spawn(notices.run(driver));
         Ok(Self { updates, report })
@@ -126,6 +128,8 @@ impl Keeper {
 struct Renewals {
     flow: Flow,
     service: Service,
+    /// The authorities of the last grant, for those who verify notices.
+    granted: watch::Sender<Vec<Certificate>>,
     state: Arc<StateDir>,
     clock: Clock,
 }
@@ -164,6 +168,7 @@ impl Renewals {
                             if let Err(failure) = self.state.set_grant(&grant) {
                                 tracing::warn!("renewed certificate not kept: {failure}");
                             }
+                            self.granted.send_replace(grant.ca.clone());
                             Update::Renewed(grant)
                         }
                         Ok(_) => Update::Contact,
@@ -185,6 +190,8 @@ impl Renewals {
 struct Notices {
     /// Verifies what comes before the driver sees it, and knows how far it got.
     trust: Trust,
+    /// Those that sign, once a renewal has named them.
+    authorities: watch::Receiver<Vec<Certificate>>,
     service: Service,
     clock: Clock,
     rng: Rng,
@@ -236,8 +243,12 @@ impl Notices {
 
     /// Waits for news and verifies it; `None` if there is none.
     async fn ask(&mut self) -> Result<Option<String>, Trouble> {
+        let text = self.service.notices(self.trust.ledger().number()).await?;
+        if self.authorities.has_changed().unwrap_or(false) {
+            let authorities = self.authorities.borrow_and_update().clone();
+            self.trust.repin(&authorities).map_err(|error| self.service.unusable(error))?;
+        }
         let ledger = self.trust.ledger_mut();
-        let text = self.service.notices(ledger.number()).await?;
         let taken = ledger.take_text(&text);
         let news = taken.map_err(|error| self.service.unusable(error))?;
         ledger.prune(self.clock.now().unix);
@@ -258,7 +269,8 @@ mod tests {
         let enrolment = Enrolment { url, pins: Vec::new(), token: Token::random() };
         let service = Service::new(&enrolment).unwrap();
         let rng = Rng::new([1; 32]);
-        let mut notices = Notices { trust, service, clock: Clock::start(), rng };
+        let (_granted, authorities) = watch::channel(Vec::new());
+        let mut notices = Notices { trust, authorities, service, clock: Clock::start(), rng };
         let second = Duration::from_secs(1);
         assert_eq!(notices.pause(30 * second, false), NOTICES_PAUSE, "held");
         assert_eq!(notices.pause(Duration::ZERO, true), NOTICES_PAUSE, "news");

@@ -16,7 +16,7 @@ use pki::enrolment::{
     Message, Nonce, NonceAnswer, NoticesAnswer, Pending, Pin, RenewalRequest, Token, UserCode,
 };
 use pki::{
-    CertificateAuthority, Enrolment, GroupSecret, Invitation, Network, Salt, SignOptions,
+    CertificateAuthority, Enrolment, GroupSecret, Invitation, Network, Revoked, Salt, SignOptions,
     SignedSecret, StalePolicy, Trust, UnixTime,
 };
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -122,6 +122,12 @@ impl Service {
 }
 
 impl State {
+    /// Revokes a user and signs the head that says so, by the authority that signs now.
+    pub fn revoke(&mut self, user: &str) -> Result<()> {
+        self.authority.revoke(Revoked::User(user.into()), self.trust.ledger_mut(), now())?;
+        self.sign_head(Duration::from_secs(3600))
+    }
+
     /// Signs a head whose successor is overdue by `over`.
     pub fn sign_old_head(&mut self, over: Duration) -> Result<()> {
         let then = now() - over;
@@ -151,7 +157,7 @@ impl State {
         let options = SignOptions { salt: Some(salt), ..SignOptions::new(user) };
         Ok(Grant {
             certificate: self.authority.sign(request, &options, now())?,
-            ca: vec![self.authority.certificate().clone()],
+            ca: self.trust.authorities().cloned().collect(),
             root: None,
             network: self.network.clone(),
             bootstrap: self.bootstrap.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,

@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use pki::Ipv4Subnet;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use warp::http::StatusCode;
 
 use super::Piece;
-use crate::http::{
-    Access, Answer, Ask, ErrorBody, Problem, Route, Site, created, empty, json, now,
-};
-use crate::model::{Policies, Refusal};
+use crate::http::{Access, Answer, Ask, ErrorBody, Route, Site, created, empty, json, now};
+use crate::model::{Policies, PolicyChanges};
 use crate::service::NewGroup;
 use crate::view::{GroupSummary, GroupView, StandingView};
 
@@ -85,25 +82,12 @@ async fn show(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
 
 /// Sets policies of a group, for its administrators. What is not named stays.
 #[utoipa::path(patch, path = "/api/v1/groups/{group}", tag = "groups", params(("group" = String, Path)),
-    request_body = Policies,
+    request_body = PolicyChanges,
     responses((status = 200, body = GroupView), (status = "4XX", body = ErrorBody)))]
 async fn change(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let (caller, group) = (ask.caller(), ask.text_at("group")?);
-    let changes: Map<String, Value> = ask.json()?;
-    let summary = site.service.group_summary(&caller, group).await?;
-    if summary.standing != StandingView::Administrator {
-        return Err(Refusal::NotAdministrator.into());
-    }
-    let mut policies =
-        match serde_json::to_value(site.service.group(&caller, group).await?.policies) {
-            Ok(Value::Object(policies)) => policies,
-            Ok(_) => Map::new(),
-            Err(error) => return Err(Problem::internal(&error)),
-        };
-    policies.extend(changes);
-    let policies: Policies = serde_json::from_value(Value::Object(policies))
-        .map_err(|error| Problem::malformed(format!("not the policies of a group: {error}")))?;
-    site.service.change_group(&caller, group, policies, now()).await?;
+    let changes: PolicyChanges = ask.json()?;
+    site.service.change_group(&caller, group, changes, None, now()).await?;
     Ok(json(StatusCode::OK, &site.service.group(&caller, group).await?))
 }
 

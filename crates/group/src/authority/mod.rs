@@ -156,6 +156,11 @@ impl Authority {
         self.signer.sign_secret(GroupSecret::random(generation), now)
     }
 
+    /// Signs a generation that a former authority has signed, for members who will not know that one.
+    pub fn sign_again(&self, secret: &SignedSecret) -> SignedSecret {
+        self.signer.sign_secret(secret.secret.clone(), secret.issued)
+    }
+
     /// Signs the word that the newest notice is the newest; forgets those that are over.
     pub fn head(&mut self, now: UnixTime, life: Duration) -> Result<Head, AuthorityError> {
         self.trust.ledger_mut().prune(now);

@@ -160,10 +160,12 @@ impl From<&Refusal> for Problem {
             | R::TextTooLong { .. }
             | R::IdMismatch => StatusCode::UNPROCESSABLE_ENTITY,
             R::NameTaken
+            | R::ChangedMeanwhile
             | R::LastAdministrator
             | R::AlreadyMember
             | R::AlreadyAsked
             | R::RequestDecided
+            | R::RotationUnderWay
             | R::TooMany(_)
             | R::NothingToRevoke
             | R::KeyTaken => StatusCode::CONFLICT,

@@ -8,7 +8,7 @@ use pki::{NodeId, Revoked, Salt, Serial};
 use super::entity::{Ended, GroupFacts, Issued, Node, NodeCounts, Person, Request, Role, Token};
 use super::event::Event;
 use super::id::{RequestId, TokenId, UserId};
-use super::policy::Policies;
+use super::policy::PolicyChanges;
 
 /// A wish.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +48,14 @@ pub enum Command {
     },
     /// To leave.
     Leave,
-    /// To set the policies.
-    Change(Policies),
+    /// To set policies.
+    Change {
+        /// To what.
+        changes: PolicyChanges,
+        /// The fingerprint of the policies that were looked at when all of them were chosen; with another one
+        /// nothing is changed.
+        seen: Option<String>,
+    },
     /// To delete the group.
     Delete,
     /// To hand out a blob.

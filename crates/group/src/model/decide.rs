@@ -26,10 +26,15 @@ pub fn decide(ctx: &Context, command: &Command, now: UnixTime) -> Result<Decisio
         Command::SetRole { user, role } => set_role(ctx, *user, *role),
         Command::Remove { user, reason } => remove(ctx, *user, reason),
         Command::Leave => leave(ctx),
-        Command::Change(policies) => {
+        Command::Change { changes, seen } => {
             administrator(ctx)?;
+            let present = &ctx.group.policies;
+            if seen.as_ref().is_some_and(|seen| *seen != present.fingerprint()) {
+                return Err(Refusal::ChangedMeanwhile);
+            }
+            let policies = changes.made_to(present);
             policies.check()?;
-            Ok(Decision::events([Event::GroupChanged { policies: policies.clone() }]))
+            Ok(Decision::events([Event::GroupChanged { policies }]))
         }
         Command::Delete => {
             if !ctx.actor.as_ref().is_some_and(|actor| actor.site_admin) {

@@ -37,6 +37,33 @@ pub enum Event {
         #[serde(skip)]
         sealed_key: String,
     },
+    /// It will have another authority.
+    AuthorityAnnounced {
+        /// Its key.
+        issuer: IssuerId,
+        /// When it takes over.
+        from: UnixTime,
+        /// What members pin, as PEM.
+        #[serde(skip)]
+        certificate: String,
+        /// Its key, sealed.
+        #[serde(skip)]
+        sealed_key: String,
+    },
+    /// The announced authority signs from now on; the key of the former one is wiped.
+    AuthorityTookOver {
+        /// Its key.
+        issuer: IssuerId,
+        /// Whose place it takes.
+        former: IssuerId,
+        /// How long members still pin that one.
+        until: UnixTime,
+    },
+    /// Members pin a former authority no more.
+    AuthorityForgotten {
+        /// Its key.
+        issuer: IssuerId,
+    },
     /// A generation of the group secret has begun.
     SecretStarted {
         /// Its number.

@@ -41,5 +41,5 @@ pub use entity::{
 };
 pub use event::{Event, Login, SiteEvent, What};
 pub use id::{GroupId, Named, RequestId, TokenId, UserId};
-pub use policy::{Approval, Policies, QUOTA_DEFAULT, QUOTA_MAX};
+pub use policy::{Approval, Policies, PolicyChanges, QUOTA_DEFAULT, QUOTA_MAX};
 pub use refusal::Refusal;

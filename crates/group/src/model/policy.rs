@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use pki::{
     BOOTSTRAP_MAX, HostPort, LEASE_DEFAULT, LEASE_MAX, LEASE_MIN, LIFE_DEFAULT, LIFE_MAX, LIFE_MIN,
     MTU_MAX, MTU_MIN, StalePolicy,
@@ -80,7 +81,72 @@ impl Default for Policies {
     }
 }
 
+/// What is changed of a group's policies; what is not named stays as it is when the change is made, so that
+/// two administrators who change different things do not undo each other's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyChanges {
+    /// Who is let in without being looked at.
+    pub approval: Option<Approval>,
+    /// Most nodes of one member, 1 to 1000.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub quota: Option<u32>,
+    /// How long a certificate lives, in seconds, one to thirty days.
+    #[schema(minimum = 86_400, maximum = 2_592_000)]
+    pub certificate_life_seconds: Option<u64>,
+    /// What members do about new links while their list of revocations is out of date.
+    #[schema(value_type = Option<String>, example = "lenient")]
+    pub stale_policy: Option<StalePolicy>,
+    /// Inner MTU in bytes, 1280 to 9000.
+    #[schema(minimum = 1280, maximum = 9000)]
+    pub mtu: Option<u16>,
+    /// How long a virtual address is leased, in seconds, 60 to 2,592,000.
+    #[schema(minimum = 60, maximum = 2_592_000)]
+    pub lease_seconds: Option<u32>,
+    /// Nodes to join by, at most 64.
+    #[schema(value_type = Option<Vec<String>>, max_items = 64)]
+    pub bootstrap: Option<Vec<HostPort>>,
+}
+
+impl PolicyChanges {
+    /// Returns the policies with the changes made.
+    pub fn made_to(&self, policies: &Policies) -> Policies {
+        Policies {
+            approval: self.approval.unwrap_or(policies.approval),
+            quota: self.quota.unwrap_or(policies.quota),
+            certificate_life_seconds: self
+                .certificate_life_seconds
+                .unwrap_or(policies.certificate_life_seconds),
+            stale_policy: self.stale_policy.unwrap_or(policies.stale_policy),
+            mtu: self.mtu.unwrap_or(policies.mtu),
+            lease_seconds: self.lease_seconds.unwrap_or(policies.lease_seconds),
+            bootstrap: self.bootstrap.clone().unwrap_or_else(|| policies.bootstrap.clone()),
+        }
+    }
+}
+
+impl From<Policies> for PolicyChanges {
+    /// Names all of them.
+    fn from(policies: Policies) -> Self {
+        Self {
+            approval: Some(policies.approval),
+            quota: Some(policies.quota),
+            certificate_life_seconds: Some(policies.certificate_life_seconds),
+            stale_policy: Some(policies.stale_policy),
+            mtu: Some(policies.mtu),
+            lease_seconds: Some(policies.lease_seconds),
+            bootstrap: Some(policies.bootstrap),
+        }
+    }
+}
+
 impl Policies {
+    /// Returns a short text that is another one after any change: what a form was filled in for.
+    pub fn fingerprint(&self) -> String {
+        let text = serde_json::to_vec(self).expect("policies are numbers and texts");
+        digest(&SHA256, &text).as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Returns how long a certificate lives.
     pub const fn certificate_life(&self) -> Duration {
         Duration::from_secs(self.certificate_life_seconds)

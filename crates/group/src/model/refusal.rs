@@ -39,6 +39,11 @@ pub enum Refusal {
     /// A setting is outside its limits.
     #[error("{0}")]
     Setting(&'static str),
+    /// Somebody else changed what a form was filled in for.
+    #[error(
+        "somebody else has changed these settings meanwhile; look at them again, then change what you want"
+    )]
+    ChangedMeanwhile,
     /// A text is too long.
     #[error("the {field} has more than {max} characters; shorten it")]
     TextTooLong {
@@ -59,6 +64,9 @@ pub enum Refusal {
     /// The request is decided.
     #[error("the request was decided or withdrawn already; nothing was changed")]
     RequestDecided,
+    /// The group goes to another authority already.
+    #[error("a new authority was announced already; it takes over when all members pin it")]
+    RotationUnderWay,
     /// Too many of them.
     #[error("too many {0}; end or remove some that are not needed")]
     TooMany(&'static str),
@@ -129,11 +137,13 @@ impl Refusal {
             Self::Name(_) | Self::UserName => "name_not_allowed",
             Self::Password => "password_not_allowed",
             Self::Setting(_) => "setting_out_of_range",
+            Self::ChangedMeanwhile => "changed_meanwhile",
             Self::TextTooLong { .. } => "text_too_long",
             Self::LastAdministrator => "last_administrator",
             Self::AlreadyMember => "already_member",
             Self::AlreadyAsked => "already_asked",
             Self::RequestDecided => "request_decided",
+            Self::RotationUnderWay => "rotation_under_way",
             Self::TooMany(_) => "too_many",
             Self::LedgerFull => "ledger_full",
             Self::NothingToRevoke => "nothing_to_revoke",

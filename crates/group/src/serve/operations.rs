@@ -33,7 +33,8 @@ pub async fn serve_operations(listener: TcpListener, health: impl Health, traffi
         Ok(text) => answer(StatusCode::OK, text),
         Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     });
-    warp::serve(warp::get().and(healthz.or(readyz).or(metrics))).incoming(listener).run().await;
+    let routes = warp::get().and(healthz.or(readyz).or(metrics));
+    monitoring::serve(listener, warp::service(routes)).await;
 }
 
 fn answer(status: StatusCode, text: String) -> impl Reply + use<> {

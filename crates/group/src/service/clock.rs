@@ -1,4 +1,4 @@
-//! What is due: heads, expired tokens and nodes, old entries. The server calls it each minute.
+//! What is due: heads, changes of authority, expired tokens and nodes, old entries. The server calls it each minute.
 
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ const BATCH: i64 = 200;
 pub struct TickReport {
     /// Heads that were signed.
     pub heads: u64,
+    /// Steps from one authority to the next.
+    pub turned: u64,
     /// Tokens and nodes that were ended.
     pub expired: u64,
     /// Rows that were dropped: old entries of the log, certificates, generations of secrets.
@@ -26,7 +28,7 @@ pub struct TickReport {
 impl TickReport {
     /// Returns whether it did as much as one tick may: call it again.
     pub const fn is_full(&self) -> bool {
-        self.heads >= BATCH as u64 || self.expired >= BATCH as u64
+        self.heads >= BATCH as u64 || self.turned >= BATCH as u64 || self.expired >= BATCH as u64
     }
 }
 
@@ -41,6 +43,7 @@ impl Service {
             report.dropped += self.renew_head(&group, now).await?;
             report.heads += 1;
         }
+        report.turned += self.turn_authorities(now, BATCH).await?;
         report.expired += self.expire(now).await?;
         let kept = Duration::from_secs(u64::from(self.config().audit_days) * 24 * 3600);
         let mut tx = self.0.store.begin().await?;

@@ -6,7 +6,8 @@ use super::{Service, find};
 use crate::authority::Authority;
 use crate::error::Result;
 use crate::model::{
-    Actor, Caller, Command, Event, Named, Policies, Refusal, Role, SiteEvent, Standing,
+    Actor, Caller, Command, Event, Named, Policies, PolicyChanges, Refusal, Role, SiteEvent,
+    Standing,
 };
 use crate::store::read::UserKey;
 use crate::store::{self, Page, Paged};
@@ -59,7 +60,7 @@ impl Service {
             Event::AuthorityMade {
                 issuer: authority.id(),
                 certificate: authority.certificate().to_pem(),
-                sealed_key: self.seal_key(&authority),
+                sealed_key: self.seal_key(authority.certificate(), authority.key()),
             },
             Event::SecretStarted {
                 generation: secret.secret.generation,
@@ -78,15 +79,16 @@ impl Service {
         Ok(())
     }
 
-    /// Sets the policies of a group.
+    /// Sets policies of a group; with `seen`, only if they are still those of that fingerprint.
     pub async fn change_group(
         &self,
         caller: &Caller,
         group: &str,
-        policies: Policies,
+        changes: PolicyChanges,
+        seen: Option<String>,
         now: UnixTime,
     ) -> Result<()> {
-        self.run(caller, group, &Command::Change(policies), now).await.map(drop)
+        self.run(caller, group, &Command::Change { changes, seen }, now).await.map(drop)
     }
 
     /// Deletes a group: its keys are wiped, its log stays, its name is free.

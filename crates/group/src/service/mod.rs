@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `run` | how is a command carried out |
 //! | `signing` | how is the authority taken up, and what does it sign |
+//! | `rotation` | how does a group go from one authority to the next |
 //! | `account` | who is who |
 //! | `group` | which groups are there |
 //! | `joining` | who belongs to one |
@@ -29,6 +30,7 @@ mod group;
 mod joining;
 mod node;
 mod revocation;
+pub mod rotation;
 mod run;
 mod signing;
 mod token;

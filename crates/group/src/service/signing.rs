@@ -34,6 +34,11 @@ impl Authorities {
         kept.insert(group, authority);
     }
 
+    /// Forgets an authority in whose place another one signs.
+    pub(super) fn forget(&self, group: GroupId) {
+        self.lock().remove(&group);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<GroupId, Authority>> {
         self.0.lock().expect("nothing panics while it holds the lock")
     }
@@ -79,9 +84,8 @@ impl Service {
     }
 
     /// Seals the key of an authority.
-    pub(super) fn seal_key(&self, authority: &Authority) -> String {
-        let purpose = key_purpose(authority.certificate());
-        self.0.master.seal(&purpose, authority.key().pkcs8_der())
+    pub(super) fn seal_key(&self, certificate: &Certificate, key: &PrivateKey) -> String {
+        self.0.master.seal(&key_purpose(certificate), key.pkcs8_der())
     }
 
     fn open_key(&self, certificate: &Certificate, sealed: &str) -> Result<PrivateKey> {

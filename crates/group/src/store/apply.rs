@@ -3,9 +3,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pki::{BACKDATE, RENEWAL_GRACE, UnixTime};
+use pki::{BACKDATE, IssuerId, RENEWAL_GRACE, UnixTime};
 use std::time::Duration;
 
+use super::chain::Stage;
 use super::column::{Columns, json, seconds, word};
 use super::load::{Locked, actor_text, hex};
 use super::{Connection, StoreError};
@@ -28,18 +29,26 @@ pub async fn apply(tx: &mut Connection, locked: &Locked, event: &Event) -> Resul
         }
         Event::GroupDeleted => delete_group(tx, group, at).await,
         Event::AuthorityMade { issuer, certificate, sealed_key } => {
-            let sql = sqlx::query(
-                "INSERT INTO authorities (issuer, group_id, number, certificate, sealed_key, \
-                 created) VALUES ($1, $2, $3, $4, $5, $6)",
-            );
-            sql.bind(issuer.to_string())
-                .bind(group.0)
-                .bind(locked.facts.next)
-                .bind(certificate.as_str())
-                .bind(sealed_key.as_str())
-                .bind(seconds(at))
-                .execute(tx)
-                .await?;
+            let key = (issuer, certificate.as_str(), sealed_key.as_str());
+            add_authority(tx, locked, key, Stage::Signs, UnixTime(0)).await
+        }
+        Event::AuthorityAnnounced { issuer, from, certificate, sealed_key } => {
+            let key = (issuer, certificate.as_str(), sealed_key.as_str());
+            add_authority(tx, locked, key, Stage::Next, *from).await
+        }
+        Event::AuthorityTookOver { issuer, former, until } => {
+            let sql = "UPDATE authorities SET stage = 'former', due = $3, sealed_key = '' \
+                       WHERE group_id = $1 AND issuer = $2";
+            let sql = sqlx::query(sql).bind(group.0).bind(former.to_string()).bind(seconds(*until));
+            sql.execute(&mut *tx).await?;
+            let sql = "UPDATE authorities SET stage = 'signs', due = 0 \
+                       WHERE group_id = $1 AND issuer = $2";
+            sqlx::query(sql).bind(group.0).bind(issuer.to_string()).execute(tx).await?;
+            Ok(())
+        }
+        Event::AuthorityForgotten { issuer } => {
+            let sql = "DELETE FROM authorities WHERE group_id = $1 AND issuer = $2";
+            sqlx::query(sql).bind(group.0).bind(issuer.to_string()).execute(tx).await?;
             Ok(())
         }
         Event::SecretStarted { generation, sealed } => {
@@ -145,6 +154,30 @@ pub(super) async fn insert_event(
         .bind(origin.source.to_string())
         .bind(kind.event)
         .bind(body)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn add_authority(
+    tx: &mut Connection,
+    locked: &Locked,
+    (issuer, certificate, sealed_key): (&IssuerId, &str, &str),
+    stage: Stage,
+    due: UnixTime,
+) -> Result<(), StoreError> {
+    let sql = sqlx::query(
+        "INSERT INTO authorities (issuer, group_id, number, certificate, sealed_key, created, \
+         stage, due) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    );
+    sql.bind(issuer.to_string())
+        .bind(locked.facts.id.0)
+        .bind(locked.facts.next)
+        .bind(certificate)
+        .bind(sealed_key)
+        .bind(seconds(locked.origin.at))
+        .bind(word(stage))
+        .bind(seconds(due))
         .execute(tx)
         .await?;
     Ok(())

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pki::{Certificate, Head, Ipv4Subnet, NOTICE_LIFE, Network, NodeId, UnixTime};
+use serde::{Deserialize, Serialize};
 
 use super::column::{Columns, seconds};
 use super::{Connection, StoreError};
@@ -10,6 +11,18 @@ use crate::model::{GroupId, Policies};
 
 /// Most generations of the group secret that are handed out.
 pub const GENERATIONS_MAX: i64 = 64;
+
+/// How far a group is with an authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It signs.
+    Signs,
+    /// Members pin it; it signs when it is due.
+    Next,
+    /// Members pin it for what it has signed, until it is due.
+    Former,
+}
 
 /// An authority as it is stored.
 #[derive(Clone, Debug)]
@@ -20,6 +33,10 @@ pub struct StoredAuthority {
     pub sealed_key: String,
     /// Its ID.
     pub issuer: String,
+    /// How far the group is with it.
+    pub stage: Stage,
+    /// When that changes.
+    pub due: UnixTime,
 }
 
 /// A notice that the daemon beside the service has not passed on.
@@ -102,13 +119,14 @@ pub async fn settings(db: &mut Connection, group: &str) -> Result<Option<Setting
     .transpose()
 }
 
-/// The authorities of a group, the one that signs first.
+/// The authorities of a group that members pin, the one that signs first.
 pub async fn authorities(
     db: &mut Connection,
     group: GroupId,
 ) -> Result<Vec<StoredAuthority>, StoreError> {
     let rows = sqlx::query(
-        "SELECT certificate, sealed_key, issuer FROM authorities WHERE group_id = $1 ORDER BY number DESC",
+        "SELECT certificate, sealed_key, issuer, stage, due FROM authorities WHERE group_id = $1 \
+         ORDER BY CASE stage WHEN 'signs' THEN 0 ELSE 1 END, number DESC",
     );
     let rows = rows.bind(group.0).fetch_all(db).await?;
     let read = |row: &sqlx::any::AnyRow| {
@@ -117,9 +135,25 @@ pub async fn authorities(
             certificate: certificate.map_err(|_| StoreError::Corrupt("certificate"))?,
             sealed_key: row.text("sealed_key")?,
             issuer: row.text("issuer")?,
+            stage: row.word("stage")?,
+            due: row.time("due")?,
         })
     };
     rows.iter().map(read).collect()
+}
+
+/// Groups in which an authority is due, a few at a time.
+pub async fn authorities_due(
+    db: &mut Connection,
+    now: UnixTime,
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT name FROM authorities JOIN groups ON groups.id = group_id \
+         WHERE stage <> 'signs' AND due <= $1 AND deleted IS NULL ORDER BY name LIMIT $2",
+    );
+    let rows = rows.bind(seconds(now)).bind(limit).fetch_all(db).await?;
+    rows.iter().map(|row| row.text("name")).collect()
 }
 
 /// The group that an authority is of.
@@ -242,6 +276,18 @@ pub async fn secrets(db: &mut Connection, group: GroupId) -> Result<Vec<StoredSe
         })
     };
     rows.iter().map(read).collect()
+}
+
+/// Writes a generation that was signed anew.
+pub async fn set_secret(
+    tx: &mut Connection,
+    group: GroupId,
+    generation: u32,
+    sealed: &str,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE secrets SET sealed = $3 WHERE group_id = $1 AND generation = $2";
+    sqlx::query(sql).bind(group.0).bind(i64::from(generation)).bind(sealed).execute(tx).await?;
+    Ok(())
 }
 
 /// Forgets generations below one.

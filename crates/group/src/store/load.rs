@@ -114,7 +114,7 @@ pub async fn load(
     }
     match command {
         Command::Ask { .. }
-        | Command::Change(_)
+        | Command::Change { .. }
         | Command::Delete
         | Command::DrawToken { .. }
         | Command::Expire(_) => {}

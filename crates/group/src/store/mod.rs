@@ -217,6 +217,7 @@ fn migrations() -> Migrator {
     let all = [
         ("tables", include_str!("../../migrations/0001_tables.sql")),
         ("sessions", include_str!("../../migrations/0002_sessions.sql")),
+        ("rotation", include_str!("../../migrations/0003_rotation.sql")),
     ];
     let migration = |(index, (name, sql)): (usize, (&'static str, &'static str))| {
         let version = index as i64 + 1;

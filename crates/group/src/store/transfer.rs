@@ -24,7 +24,7 @@ pub(super) const TABLES: [(&str, &str); 12] = [
         "#id name subnet policies #created #deleted #counter #events #members #administrators \
          #pending #notices head #next_update",
     ),
-    ("authorities", "issuer #group_id #number certificate sealed_key #created"),
+    ("authorities", "issuer #group_id #number certificate sealed_key #created stage #due"),
     ("secrets", "#group_id #generation sealed #since"),
     ("requests", "#group_id #id #user_id user_name reason state #asked #decided decided_by note"),
     ("memberships", "#group_id #user_id user_name role #since"),

@@ -144,6 +144,46 @@ fn ns_wb_04_a_second_administrator_approves_and_the_last_one_stays() {
 }
 
 #[test]
+fn ns_wb_04_two_administrators_who_change_settings_at_once_lose_nothing() {
+    let server = Server::start();
+    let [mut ana, mut bo] = ["ana", "bo"].map(|name| server.client().sign_up(name));
+    create(&mut ana, "team", json!({}));
+    admit(&mut ana, &mut bo, "team");
+    ana.post(&format!("{TEAM}/members/bo/promote"), &json!({})).expect(204);
+    let patch = |client: &mut Client, change: Value| {
+        client.send("PATCH", TEAM, "application/json", &change.to_string()).expect(200)
+    };
+    for n in 1..=20 {
+        std::thread::scope(|both| {
+            both.spawn(|| patch(&mut ana, json!({ "quota": n })));
+            both.spawn(|| patch(&mut bo, json!({ "lease_seconds": 60 + n })));
+        });
+        let policies = ana.get(TEAM).expect(200).json()["policies"].clone();
+        assert_eq!((&policies["quota"], &policies["lease_seconds"]), (&json!(n), &json!(60 + n)));
+    }
+
+    // A form shows all settings: it is not saved over what its reader has not seen.
+    const FORM: &str = "/groups/team/settings";
+    let open = |client: &mut Client| {
+        let page = client.get(FORM).expect(200).body;
+        let seen =
+            page.split("name=\"seen\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        seen.expect("the form says what it is about").to_owned()
+    };
+    let save = |client: &mut Client, seen: &str, quota: u32| {
+        let form = format!("approval=manual&limit=&quota={quota}&days=7&bootstrap=&seen={seen}");
+        client.send("POST", FORM, "application/x-www-form-urlencoded", &form)
+    };
+    let (anas, bos) = (open(&mut ana), open(&mut bo));
+    save(&mut ana, &anas, 3).expect(303);
+    let refused = save(&mut bo, &bos, 5).expect(409).body;
+    assert!(refused.contains("Somebody else has changed these settings meanwhile"), "{refused}");
+    assert_eq!(ana.get(TEAM).expect(200).json()["policies"]["quota"], 3);
+    let seen = open(&mut bo);
+    save(&mut bo, &seen, 5).expect(303);
+}
+
+#[test]
 fn ns_wb_05_the_denied_gets_no_blob_and_the_approved_does() {
     let server = Server::start();
     let [mut ana, mut bo, mut cleo] =

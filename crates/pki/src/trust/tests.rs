@@ -43,6 +43,49 @@ fn forge(der: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
+fn a_group_goes_from_one_authority_to_the_next_and_what_is_revoked_stays_so() {
+    let (old, new) = (authority("team"), authority("team"));
+    let ana = issue(&old, "ana", NOW);
+    let (ben, cleo) = (issue(&old, "ben", NOW), issue(&new, "cleo", NOW));
+    let mut trust = trust(&old);
+    let out = |user: &str| Revoked::User(user.to_owned());
+    old.revoke(out("ana"), trust.ledger_mut(), NOW + HOUR).expect("signs");
+    let judge = |trust: &Trust, leaf: &Certificate| trust.judge(leaf.der(), NOW + HOUR).err();
+    assert_eq!(judge(&trust, &cleo), Some(Refusal::UnknownIssuer));
+
+    let both = [&old, &new].map(|authority| authority.certificate().clone());
+    assert_eq!((trust.repin(&both), trust.repin(&both)), (Ok(true), Ok(false)));
+    assert_eq!((judge(&trust, &ben), judge(&trust, &cleo)), (None, None));
+    assert_eq!(judge(&trust, &ana), Some(Refusal::Revoked { notice: 1 }));
+    let notice = new.revoke(out("cleo"), trust.ledger_mut(), NOW + HOUR * 2);
+    assert_eq!(notice.expect("goes on with the chain").number, 2);
+
+    assert_eq!(trust.repin(&both[1..]), Ok(true));
+    assert_eq!(judge(&trust, &ben), Some(Refusal::UnknownIssuer));
+    assert_eq!(judge(&trust, &cleo), Some(Refusal::Revoked { notice: 2 }));
+    assert_eq!(trust.ledger().number(), 2, "the first notice stays, though none pins its signer");
+}
+
+#[test]
+fn other_authorities_are_refused_where_they_are_not_the_groups_or_a_root_decides() {
+    let (old, other) = (authority("team"), authority("club"));
+    let mut pinned = trust(&old);
+    let foreign = pinned.repin(&[other.certificate().clone()]);
+    assert_eq!(foreign, Err(Error::Authority("it is for another group")));
+    for many in [0, ISSUERS_MAX + 1] {
+        assert!(pinned.repin(&vec![old.certificate().clone(); many]).is_err(), "{many}");
+    }
+    assert!(pinned.judge(issue(&old, "ana", NOW).der(), NOW).is_ok(), "as before");
+    let root = Root::create("Example root", NOW).expect("creates");
+    let request = Request::new(&PrivateKey::generate(), None).expect("requests");
+    let below = root.issue_group_ca(&request, "team", NOW).expect("signs");
+    let mut pinned =
+        Trust::new("team", std::slice::from_ref(&below), Some(root.certificate())).expect("pins");
+    assert_eq!(pinned.repin(&[below]), Ok(false), "the same");
+    assert!(pinned.repin(&[old.certificate().clone()]).is_err());
+}
+
+#[test]
 fn a_member_is_recognised_with_all_that_was_signed() {
     let authority = authority("team");
     let key = PrivateKey::generate_for(Algorithm::Ed25519);

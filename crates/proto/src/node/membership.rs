@@ -10,7 +10,10 @@ use crate::overlay::Instance;
 use crate::session::gate::Gate;
 use crate::time::Now;
 use crate::wire::control::Control;
-use pki::{Head, Keyring, LineError, Notice, Refusal, SecretError, SignedSecret, Trust, UnixTime};
+use pki::{
+    Certificate, Head, Keyring, LineError, Notice, Refusal, SecretError, SignedSecret, Trust,
+    UnixTime,
+};
 
 /// Notices that one announcement broadcasts at most, the newest; earlier ones are fetched over the links.
 const ANNOUNCED_MAX: usize = 16;
@@ -50,6 +53,14 @@ impl Node {
     pub fn renew(&mut self, certificate: &[u8], now: Now) -> Result<(), Refusal> {
         let members = self.members().ok_or(Refusal::NoCertificate)?;
         self.links.suite_mut(members).renew(certificate, now.unix)
+    }
+
+    /// Pins these authorities in the place of the present ones; returns whether they are others. Sessions stay, and
+    /// what is revoked stays so. An overlay without certificates takes none.
+    pub fn take_authorities(&mut self, authorities: &[Certificate]) -> Result<bool, pki::Error> {
+        let Some(members) = self.members() else { return Ok(false) };
+        let Some(trust) = self.links.suite_mut(members).trust_mut() else { return Ok(false) };
+        trust.repin(authorities)
     }
 
     /// Takes generations of the group secret: the newest is used from now on, all are accepted, and peers are

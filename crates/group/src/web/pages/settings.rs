@@ -22,6 +22,7 @@ pub fn settings(
 ) -> Markup {
     let base = format!("/groups/{}", group.summary.name);
     let form = html! {
+        input type="hidden" name="seen" value=(group.policies.fingerprint());
         (policies(entered))
         div.actions { button.primary { "Save" } }
     };

@@ -15,9 +15,12 @@ use crate::web::pages::settings as pages;
 const DAY: u64 = 86_400;
 
 /// Kinds of events that people look for, as the log calls them.
-const EVENT_KINDS: [&str; 20] = [
+const EVENT_KINDS: [&str; 23] = [
     "asked",
+    "authority_announced",
+    "authority_forgotten",
     "authority_made",
+    "authority_took_over",
     "certificate_issued",
     "enrolment_refused",
     "group_changed",
@@ -47,6 +50,9 @@ pub(super) struct PolicyForm {
     days: String,
     strict: Option<String>,
     bootstrap: String,
+    /// The policies that the form was filled in for; a new group has none.
+    #[serde(default)]
+    seen: String,
 }
 
 impl PolicyForm {
@@ -88,7 +94,8 @@ pub async fn save(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let mut policies = group.policies.clone();
     let saved: Result<(), Problem> = match form.read(&mut policies) {
         Ok(()) => {
-            let saved = site.service.change_group(&caller, name, policies.clone(), now()).await;
+            let (changes, seen) = (policies.clone().into(), Some(form.seen));
+            let saved = site.service.change_group(&caller, name, changes, seen, now()).await;
             saved.map_err(Problem::from)
         }
         Err(refusal) => Err(refusal.into()),
