@@ -85,6 +85,13 @@ pub enum Request {
         #[serde(default)]
         number: Option<u64>,
     },
+    /// Walk the ring of the group and tell its nodes with their links, for pictures of it.
+    Ring,
+    /// Look up who holds a virtual IPv4 address of the group.
+    Holder {
+        /// The address.
+        address: Ipv4Addr,
+    },
 }
 
 impl Request {
@@ -94,7 +101,9 @@ impl Request {
             Request::Status
             | Request::Peers
             | Request::Announce { .. }
-            | Request::Acknowledgements { .. } => false,
+            | Request::Acknowledgements { .. }
+            | Request::Ring
+            | Request::Holder { .. } => false,
             Request::Ping { public, .. }
             | Request::DhtGet { public, .. }
             | Request::DhtPut { public, .. }
@@ -315,6 +324,39 @@ pub struct Acknowledgements {
     /// know one. None if all knew it when they started.
     pub last_at: Option<u64>,
     /// Whether the whole ring was walked.
+    pub complete: bool,
+}
+
+/// Answer to [`Request::Ring`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ring {
+    /// Nodes met, in ring order.
+    pub nodes: Vec<RingNode>,
+    /// Whether the walk came back to its start.
+    pub complete: bool,
+}
+
+/// A node as a walk met it; all but its ID is what it says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RingNode {
+    /// The node.
+    pub node_id: NodeId,
+    /// Its virtual IPv4 address; ask for its [`Request::Holder`] before it counts.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Number of the newest revocation notice that it knows.
+    pub notices: u64,
+    /// When it learned of that notice, in seconds since 1970; none if before its start.
+    pub noticed_at: Option<u64>,
+    /// Nodes that it has a direct link with: neighbours clockwise, and shortcuts.
+    pub links: Vec<NodeId>,
+}
+
+/// Answer to [`Request::Holder`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Who has leased the address, as it signed and the hash table keeps; none if nobody has.
+    pub node_id: Option<NodeId>,
+    /// Whether every answering replica was read to the end; an absence is then sure.
     pub complete: bool,
 }
 

@@ -2,15 +2,16 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use common::{Group, Member, Quiet as _, WARREN, text};
 use lab::{Daemon, Host, Lab, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -103,6 +104,43 @@ impl Node {
         lines.sort();
         Ok(lines)
     }
+}
+
+#[test]
+fn ns_se_07_programs_are_told_the_ring_and_who_holds_an_address() -> Result<()> {
+    let pair = Pair::leasing()?;
+    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let _bob = pair.bob.up(&pair.blob, &[])?;
+    let address = eventually(PATIENCE, || pair.bob.virtual_ipv4())?;
+    let [alice, bob] =
+        [&pair.alice, &pair.bob].map(|node| node.ask(&["status"]).map(|s| s["node_id"].clone()));
+    let (alice, bob) = (alice?, bob?);
+    let ask = |request: &Value| -> Result<Value> {
+        let mut socket = UnixStream::connect(pair.alice.member.state.join("warren.sock"))?;
+        writeln!(socket, "{request}")?;
+        let mut line = String::new();
+        BufReader::new(socket).read_line(&mut line)?;
+        let mut reply: Value = serde_json::from_str(&line)?;
+        Ok(reply["ok"].take())
+    };
+    let ring = eventually(PATIENCE, || {
+        let ring = ask(&json!({ "command": "ring" }))?;
+        let bobs =
+            ring["nodes"].as_array().and_then(|nodes| nodes.iter().find(|n| n["node_id"] == bob));
+        ensure!(bobs.is_some_and(|node| node["ipv4"] == address.as_str()), "{ring}");
+        Ok(ring)
+    })?;
+    let alices =
+        ring["nodes"].as_array().and_then(|nodes| nodes.iter().find(|n| n["node_id"] == alice));
+    ensure!(alices.is_some_and(|node| node["links"] == json!([bob])), "{ring}");
+    eventually(PATIENCE, || {
+        let holder = ask(&json!({ "command": "holder", "address": address }))?;
+        ensure!(holder["node_id"] == bob, "{holder}");
+        Ok(())
+    })?;
+    let nobody = ask(&json!({ "command": "holder", "address": "10.42.0.250" }))?;
+    ensure!(nobody["node_id"].is_null(), "{nobody}");
+    Ok(())
 }
 
 #[test]

@@ -34,7 +34,22 @@ impl Driver {
                 drop(reply.send(self.announce(&notices, secrets)));
             }
             Question::Request(Request::Acknowledgements { number }, reply) => {
-                self.acknowledgements(number, reply);
+                match self.node.trust() {
+                    Some(trust) => {
+                        let number = number.unwrap_or(trust.ledger().number());
+                        self.walk(About::Notice(number), reply);
+                    }
+                    None => {
+                        let why = AnnounceError::NoAuthority.to_string();
+                        drop(reply.send(Reply::Error(why)));
+                    }
+                }
+            }
+            Question::Request(Request::Ring, reply) => self.walk(About::Ring, reply),
+            Question::Request(Request::Holder { address }, reply) => {
+                if let Some(ticket) = self.work.commands.begin(About::Holder, reply) {
+                    self.node.holder(ticket, address, self.clock.now());
+                }
             }
             Question::Request(request, reply) => {
                 let within = self.overlays.chosen(request.is_public());
@@ -79,16 +94,14 @@ impl Driver {
             Request::Status
             | Request::Peers
             | Request::Announce { .. }
-            | Request::Acknowledgements { .. } => {}
+            | Request::Acknowledgements { .. }
+            | Request::Ring
+            | Request::Holder { .. } => {}
         }
     }
 
-    /// Walks the ring to count who knows a notice.
-    fn acknowledgements(&mut self, number: Option<u64>, reply: oneshot::Sender<Reply>) {
-        let Some(trust) = self.node.trust() else {
-            return drop(reply.send(Reply::Error(AnnounceError::NoAuthority.to_string())));
-        };
-        let about = About::Notice(number.unwrap_or(trust.ledger().number()));
+    /// Walks the ring, to tell it or to count who knows a notice.
+    fn walk(&mut self, about: About, reply: oneshot::Sender<Reply>) {
         match self.overlays.chosen(false) {
             Ok(within) => {
                 if let Some(ticket) = self.work.commands.begin(about, reply) {

@@ -26,6 +26,10 @@ pub enum About {
     Node(NodeId),
     /// Who knows the notice of this number.
     Notice(u64),
+    /// The nodes of the ring with their links.
+    Ring,
+    /// Who holds an address.
+    Holder,
 }
 
 #[derive(Debug)]
@@ -58,8 +62,12 @@ impl Commands {
                     let rtt_ms = rtt.as_secs_f64() * 1e3;
                     Reply::of(&api::Pong { node_id, rtt_ms, hops, path: path.into() })
                 }
-                About::Notice(_) => Reply::Error("a pong answers no question for notices".into()),
+                About::Notice(_) | About::Ring | About::Holder => unasked(),
             },
+            Answer::Values { records, complete } if about == About::Holder => {
+                let node_id = records.first().map(|record| record.owner);
+                Reply::of(&api::Holder { node_id, complete })
+            }
             Answer::Values { records, complete } => {
                 let values = records.into_iter().map(|record| api::Value {
                     owner: record.owner,
@@ -71,6 +79,8 @@ impl Commands {
             Answer::Stored { replicas, .. } => Reply::of(&api::Stored { replicas }),
             Answer::Crawl(report) => match about {
                 About::Node(_) => Reply::of(&crawled(report)),
+                About::Holder => unasked(),
+                About::Ring => Reply::of(&ring(report)),
                 About::Notice(number) => Reply::of(&acknowledged(number, &report)),
             },
             Answer::Failed(why) => Reply::Error(why),
@@ -78,6 +88,11 @@ impl Commands {
         // Whoever asked and left needs no answer.
         let _ = reply.send(text);
     }
+}
+
+/// What nobody asked for: the node never answers so.
+fn unasked() -> Reply {
+    Reply::Error("the node answered another question".into())
 }
 
 fn crawled(report: Report) -> api::Crawl {
@@ -92,6 +107,17 @@ fn crawled(report: Report) -> api::Crawl {
         nodes: report.nodes.iter().map(node).collect(),
         silent: report.silent,
     }
+}
+
+fn ring(report: Report) -> api::Ring {
+    let node = |node: Visited| api::RingNode {
+        node_id: node.id,
+        ipv4: node.ipv4,
+        notices: node.notices,
+        noticed_at: Some(node.noticed_at).filter(|&at| at > 0),
+        links: node.right.into_iter().chain(node.far).collect(),
+    };
+    api::Ring { nodes: report.nodes.into_iter().map(node).collect(), complete: report.complete }
 }
 
 fn acknowledged(number: u64, report: &Report) -> api::Acknowledgements {

@@ -257,6 +257,7 @@ impl Node {
             Effect::Device(addresses) => {
                 let ipv4 = addresses.ipv4.map(|(ip, _)| ip);
                 self.with_links(now, |links, cx| links.announce(ipv4, cx));
+                self.overlays[over.0 as usize].handle_address(ipv4);
                 return self.outputs.push_back(Output::Device(addresses));
             }
             Effect::Event(event) => return self.event(Event::Vpn(event)),

@@ -8,11 +8,12 @@ use crate::dht::{self, Dht, GiveWay, OpId, Outcome, Signer, Verifier};
 use crate::overlay::Instance;
 use crate::session::suite::Suite;
 use crate::time::Now;
-use crate::vpn::{self, Op};
+use crate::vpn::{self, Op, lease::name_of};
 use crate::wire::record::{Key, Kind, Record};
 use crate::wire::routed::{Mode, Protocol};
 use pki::UnixTime;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// Names of the virtual network and of users lie in domains of their own.
@@ -105,6 +106,20 @@ impl Node {
         let key = Key::derive(Kind::Slot, USER_DOMAIN, name);
         let op = self.operations.begin(Asker::Driver(ticket, key));
         let started = self.with_dht(within, now, |dht, cx| dht.get(op, key, cx));
+        self.begun(op, started, now);
+        self.settle(now);
+    }
+
+    /// Looks up who holds a virtual IPv4 address of the members' group: the owner of the first record.
+    pub fn holder(&mut self, ticket: Ticket, address: Ipv4Addr, now: Now) {
+        let Some((members, trust)) = self.members().zip(self.trust()) else {
+            let why = "this node is no member of a group: ask one of its members";
+            return self.answer(ticket, Answer::Failed(why.into()));
+        };
+        let name = name_of(trust.group(), address);
+        let key = Key::derive(Kind::Exclusive, VPN_DOMAIN, name.as_bytes());
+        let op = self.operations.begin(Asker::Driver(ticket, key));
+        let started = self.with_dht(members, now, |dht, cx| dht.get(op, key, cx));
         self.begun(op, started, now);
         self.settle(now);
     }

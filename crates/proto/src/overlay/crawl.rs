@@ -7,10 +7,12 @@
 use super::{Context, Effect, Overlay, Timer};
 use crate::NodeId;
 use crate::bounds::Fill;
-use crate::wire::Reader;
+use crate::wire::connect::Purpose;
 use crate::wire::control::{Control, Status};
 use crate::wire::routed::{Mode, Protocol, Routed};
+use crate::wire::{Malformed, Reader};
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// Nodes that one crawl visits at most.
@@ -19,6 +21,8 @@ const NODES_MAX: usize = 100_000;
 /// loss is lost every fourth time.
 const TRIES: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Shortcuts that an answer lists at most: as many as a node of a network of 65,536 draws.
+const FAR_MAX: usize = 8;
 
 /// A node as the crawl met it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,10 @@ pub struct Visited {
     pub left: Vec<NodeId>,
     /// Its neighbours clockwise, nearest first.
     pub right: Vec<NodeId>,
+    /// Its shortcuts that are not among these, at most eight.
+    pub far: Vec<NodeId>,
+    /// Its virtual IPv4 address, as it says.
+    pub ipv4: Option<Ipv4Addr>,
     /// Number of the newest revocation notice that it knows, as it says.
     pub notices: u64,
     /// When it learned of that notice, in seconds since 1970, as it says; 0 if before its start.
@@ -88,8 +96,16 @@ impl Overlay {
     pub fn crawl(&mut self, id: u64, cx: &mut Context<'_>) {
         let own = self.status(true);
         let (notices, noticed_at) = self.noticed;
-        let (left, right) = (own.left, own.right);
-        let me = Visited { id: self.me, left, right, notices, noticed_at, consistent: false };
+        let me = Visited {
+            id: self.me,
+            far: self.far(&own),
+            left: own.left,
+            right: own.right,
+            ipv4: self.ipv4,
+            notices,
+            noticed_at,
+            consistent: false,
+        };
         let crawl = Crawl {
             id,
             visited: vec![me],
@@ -141,27 +157,33 @@ impl Overlay {
         answer.truncate(4);
         answer.extend_from_slice(&self.noticed.0.to_be_bytes());
         answer.extend_from_slice(&self.noticed.1.to_be_bytes());
-        answer.extend(Control::Status(self.status(true)).emit());
+        answer.extend(self.ipv4.map_or([0; 4], |ip| ip.octets()));
+        let near = self.status(true);
+        let far = self.far(&near);
+        answer.push(far.len() as u8);
+        answer.extend(far.iter().flat_map(|id| *id.as_bytes()));
+        answer.extend(Control::Status(near).emit());
         self.send(Mode::Exact, Protocol::NeighboursAnswer, message.source, &answer, cx);
     }
 
     pub(super) fn handle_neighbours_answer(&mut self, message: Routed<'_>, cx: &mut Context<'_>) {
-        let mut r = Reader::new(message.payload);
-        let fields = r.u32().and_then(|token| Ok((token, r.u64()?, r.u64()?)));
-        let (Some(crawl), Ok((token, notices, noticed_at))) = (&mut self.crawl, fields) else {
-            return;
-        };
-        let Ok(Control::Status(Status { left, right, .. })) = Control::parse(r.rest()) else {
+        let Some(crawl) = &mut self.crawl else { return };
+        let Ok((token, visited)) = parse(message.source, message.payload) else {
             self.counters.dropped_malformed += 1;
             return;
         };
         if token == crawl.token && message.source == crawl.asking {
-            let id = message.source;
-            let visited = Visited { id, left, right, notices, noticed_at, consistent: false };
             crawl.visited.push(visited);
             self.timers.cancel(Timer::Crawl);
             self.crawl_on(cx);
         }
+    }
+
+    /// The shortcuts that an answer lists besides these neighbours.
+    fn far(&self, near: &Status) -> Vec<NodeId> {
+        let far = self.peers().filter(|(_, peer)| peer.purposes.has(Purpose::Shortcut));
+        let far = far.map(|(id, _)| id);
+        far.filter(|id| !near.left.contains(id) && !near.right.contains(id)).take(FAR_MAX).collect()
     }
 
     fn end_crawl(&mut self, complete: bool, cx: &mut Context<'_>) {
@@ -172,6 +194,25 @@ impl Overlay {
         let report = Report { nodes, silent, complete, questions };
         cx.effects.push(Effect::Crawled(crawl.id, report));
     }
+}
+
+/// Parses an answer: its token, and what the node says of itself.
+fn parse(id: NodeId, payload: &[u8]) -> Result<(u32, Visited), Malformed> {
+    let mut r = Reader::new(payload);
+    let token = r.u32()?;
+    let (notices, noticed_at) = (r.u64()?, r.u64()?);
+    let ipv4 = Some(Ipv4Addr::from(r.array()?)).filter(|ip| !ip.is_unspecified());
+    let count = usize::from(r.u8()?);
+    if count > FAR_MAX {
+        return Err(Malformed::Field("shortcuts"));
+    }
+    let far = (0..count).map(|_| Ok(NodeId::from_bytes(r.array()?)));
+    let far = far.collect::<Result<_, Malformed>>()?;
+    let Control::Status(Status { left, right, .. }) = Control::parse(r.rest())? else {
+        return Err(Malformed::Field("status"));
+    };
+    let visited = Visited { id, left, right, far, ipv4, notices, noticed_at, consistent: false };
+    Ok((token, visited))
 }
 
 /// Marks the nodes whose first and second neighbours are those of the ring as walked. An incomplete walk
@@ -208,6 +249,8 @@ mod tests {
                 id: id(k),
                 left: vec![at(k + n - 1), at(k + n - 2)],
                 right: vec![at(k + 1), at(k + 2)],
+                far: Vec::new(),
+                ipv4: None,
                 notices: 0,
                 noticed_at: 0,
                 consistent: false,
@@ -224,6 +267,27 @@ mod tests {
         let report = Report { nodes, ..Report::default() };
         assert_eq!(report.acknowledged(3), (2, 80));
         assert_eq!(report.acknowledged(5), (0, 0));
+    }
+
+    #[test]
+    fn unit_op_01_an_answer_tells_address_shortcuts_and_neighbours_and_no_more_than_these() {
+        let status = Status { keep: true, left: vec![id(1)], right: vec![id(3)] };
+        let answer = |shortcuts: u8| {
+            let mut bytes = [&[7; 4][..], &5u64.to_be_bytes(), &9u64.to_be_bytes()].concat();
+            bytes.extend([10, 42, 0, 9, shortcuts]);
+            bytes.extend((0..shortcuts).flat_map(|n| *id(100 + n).as_bytes()));
+            bytes.extend(Control::Status(status.clone()).emit());
+            bytes
+        };
+        let (token, node) = parse(id(2), &answer(2)).unwrap();
+        assert_eq!(token.to_be_bytes(), [7; 4]);
+        assert_eq!((node.notices, node.noticed_at), (5, 9));
+        assert_eq!(node.ipv4, Some([10, 42, 0, 9].into()));
+        assert_eq!(node.far, vec![id(100), id(101)]);
+        assert_eq!((node.left, node.right), (vec![id(1)], vec![id(3)]));
+        assert!(parse(id(2), &answer(FAR_MAX as u8)).is_ok());
+        assert_eq!(parse(id(2), &answer(FAR_MAX as u8 + 1)), Err(Malformed::Field("shortcuts")));
+        assert!((0..answer(2).len()).all(|end| parse(id(2), &answer(2)[..end]).is_err()));
     }
 
     #[test]

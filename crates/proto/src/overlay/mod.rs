@@ -46,7 +46,7 @@ use links::Peer;
 use route::Decision;
 use shortcut::ShortcutPolicy;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -189,6 +189,8 @@ pub struct Overlay {
     crawl: Option<crawl::Crawl>,
     /// Number of the newest revocation notice that the node knows, and when it learned of it: told to crawls.
     noticed: (u64, u64),
+    /// The virtual IPv4 address that the node has: told to crawls.
+    ipv4: Option<Ipv4Addr>,
     timers: Timers<Timer>,
     counters: Counters,
 }
@@ -219,6 +221,7 @@ impl Overlay {
             shortcut_misses: 0,
             crawl: None,
             noticed: (0, 0),
+            ipv4: None,
             timers: Timers::default(),
             counters: Counters::default(),
         };
@@ -297,6 +300,11 @@ impl Overlay {
     /// The node knows the revocation notice of this number since then, in seconds since 1970.
     pub fn handle_noticed(&mut self, number: u64, at: u64) {
         self.noticed = (number, at);
+    }
+
+    /// The node has this virtual IPv4 address now, or none.
+    pub fn handle_address(&mut self, ipv4: Option<Ipv4Addr>) {
+        self.ipv4 = ipv4;
     }
 
     /// A linked peer told of its neighbours.

@@ -142,7 +142,7 @@ pub fn routed_to(destination: NodeId) -> Vec<Vec<u8>> {
         Mode::Directional(Side::Right),
     ];
     let status = Status { keep: true, left: vec![id(1)], right: vec![id(2)] };
-    let status = [&[0; 20][..], &Control::Status(status).emit()].concat();
+    let status = [&[0; 25][..], &Control::Status(status).emit()].concat();
     let (connects, dhts) = (connects(), dhts());
     let mut protocols = vec![
         (Protocol::ConnectRequest, &connects[0][..]),
