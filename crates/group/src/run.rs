@@ -86,7 +86,8 @@ async fn work(site: &Site, certificate: &LiveCertificate) -> Infallible {
         never = hearing => never,
         never = hear_others(&site.service) => never,
         never = certificate.watch() => never,
-        never = site.daemons.pass_on(&site.service) => never,
+        never = site.daemons.pass_on() => never,
+        never = site.daemons.watch() => never,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use pki::{NodeId, Revoked, Serial};
 
-use crate::daemon::{Daemons, KnownBy};
+use crate::daemon::{Daemons, KnownBy, PROGRAM_PATIENCE};
 use crate::http::now;
 use crate::model::Caller;
 use crate::service::Service;
@@ -26,7 +26,7 @@ pub fn what(user: Option<String>, node: Option<NodeId>, serial: Option<Serial>) 
 /// Signs a notice and passes it on; returns its number.
 pub async fn revoke(service: &Service, group: &str, what: Revoked, reason: String) -> Result<u64> {
     let number = service.revoke(&Caller::operator(), group, what, reason, now()).await?;
-    Daemons::new(&service.config().daemons).announce(service, group).await?;
+    Daemons::new(service).announce(group).await?;
     Ok(number)
 }
 
@@ -37,10 +37,10 @@ pub async fn wait(
     number: u64,
     patience: Duration,
 ) -> Result<KnownBy> {
-    let daemons = Daemons::new(&service.config().daemons);
+    let daemons = Daemons::new(service);
     let begun = Instant::now();
     loop {
-        let known = daemons.known_by(group, number).await;
+        let known = daemons.known_by(group, number, PROGRAM_PATIENCE).await;
         let all = known.is_some_and(|known| known.complete && known.acknowledged == known.live);
         match known {
             Some(known) if all || begun.elapsed() + PAUSE > patience => return Ok(known),

@@ -48,6 +48,7 @@ use crate::http::{Answer, Ask, Site, json};
         token::list,
         token::end,
         node::list,
+        node::ring,
         revocation::list,
         revocation::revoke,
         revocation::show,

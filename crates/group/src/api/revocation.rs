@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use warp::http::StatusCode;
 
 use super::Piece;
-use crate::daemon::KnownBy;
+use crate::daemon::{KnownBy, PROGRAM_PATIENCE};
 use crate::http::{Access, Answer, Ask, ErrorBody, Problem, Route, Site, created, json, now};
 use crate::model::Refusal;
 use crate::store::{Cursor, Page};
@@ -98,6 +98,6 @@ async fn show(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let found = site.service.revocations(&ask.caller(), group, &page).await?;
     let found = found.items.into_iter().find(|revocation| revocation.number == number);
     let revocation = found.ok_or(Refusal::NotFound("revocation"))?;
-    let known_by = site.daemons.known_by(group, number).await;
+    let known_by = site.daemons.known_by(group, number, PROGRAM_PATIENCE).await;
     Ok(json(StatusCode::OK, &Known { revocation, known_by }))
 }

@@ -3,71 +3,76 @@
 //!
 //! How it works: a revocation is on disk before anybody hears of it. Then the daemon of its group is
 //! given the notices and the secrets that belong to them, and tells all members; what it has taken is
-//! marked, and what it has not is tried again. Who knows a notice is counted by the same daemon.
+//! marked, and what it has not is tried again. The same daemon walks the ring: who is there, who knows
+//! a notice, who has which virtual address.
 //!
 //! What must hold: the process that holds CA keys reads no bytes of the overlay. From a daemon it
-//! reads bounded lines of JSON, and of these only numbers.
+//! reads bounded lines of JSON, and of these only numbers, IDs and addresses.
+//!
+//! | file | question |
+//! |---|---|
+//! | `ask` | how is a daemon asked |
+//! | `ring` | what does it see of its ring |
+
+mod ask;
+mod ring;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
-use tokio::sync::Mutex;
+use anyhow::{Result, bail};
+use pki::NodeId;
+use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
-use utoipa::ToSchema;
+use tokio::task::JoinSet;
 
 use crate::http::now;
 use crate::service::Service;
+use ask::ask;
+use ring::Daemon;
+pub use ring::{KnownBy, PAGE_PATIENCE, PROGRAM_PATIENCE, Walk, Walked};
 
 /// Longest time for taking an announcement: the daemon verifies some thousand signatures at most.
 const ANNOUNCE_PATIENCE: Duration = Duration::from_secs(10);
-/// Longest time for counting: a walk of the ring, and somebody waits at a browser.
-const COUNT_PATIENCE: Duration = Duration::from_secs(20);
-/// Longest answer in bytes.
-const ANSWER_LEN_MAX: u64 = 64 * 1024;
-/// How long a count is shown again, so that no page makes the ring be walked more often.
-const COUNT_LIFE: Duration = Duration::from_secs(2);
 /// How often what could not be announced is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Who knows of a revocation, as far as the group's daemon can see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct KnownBy {
-    /// Members that answered.
-    pub live: u64,
-    /// Those of them that know it.
-    pub acknowledged: u64,
-    /// When the last of them learned of it, in seconds since 1970; none if they knew it from the start.
-    pub last_at: Option<u64>,
-    /// Whether the whole ring was walked.
-    pub complete: bool,
-}
-
 /// The daemons, by group.
-#[derive(Default)]
 pub struct Daemons {
-    sockets: HashMap<String, PathBuf>,
-    counts: Mutex<HashMap<(String, u64), (Instant, KnownBy)>>,
+    by_group: HashMap<String, Arc<Daemon>>,
+    service: Service,
 }
 
 impl Daemons {
-    /// The daemons at these sockets.
-    pub fn new(sockets: &HashMap<String, PathBuf>) -> Self {
-        Self { sockets: sockets.clone(), counts: Mutex::default() }
+    /// The daemons that the settings name.
+    pub fn new(service: &Service) -> Self {
+        let sockets = service.config().daemons.iter();
+        let daemon = |group: &str, socket| Arc::new(Daemon::new(group, socket, service.clone()));
+        let by_group =
+            sockets.map(|(group, socket)| (group.clone(), daemon(group, socket.clone())));
+        Self { by_group: by_group.collect(), service: service.clone() }
+    }
+
+    /// Watches the rings for as long as the service runs.
+    pub async fn watch(&self) -> Infallible {
+        let mut watches = JoinSet::new();
+        for daemon in self.by_group.values() {
+            watches.spawn(Arc::clone(daemon).watch());
+        }
+        while watches.join_next().await.is_some() {}
+        std::future::pending().await
     }
 
     /// Passes revocations on for as long as the service runs.
-    pub async fn pass_on(&self, service: &Service) -> std::convert::Infallible {
-        let mut changes = service.changes();
+    pub async fn pass_on(&self) -> Infallible {
+        let mut changes = self.service.changes();
         loop {
-            for group in self.sockets.keys() {
-                if let Err(error) = self.announce(service, group).await {
+            for group in self.by_group.keys() {
+                if let Err(error) = self.announce(group).await {
                     let error = format!("{error:#}");
                     tracing::warn!(group, error, "a revocation is not passed on yet");
                 }
@@ -87,9 +92,10 @@ impl Daemons {
     }
 
     /// Gives a daemon what it has not taken yet.
-    pub async fn announce(&self, service: &Service, group: &str) -> Result<()> {
+    pub async fn announce(&self, group: &str) -> Result<()> {
+        let service = &self.service;
         let Some(waiting) = service.announcement(group, now()).await? else { return Ok(()) };
-        let Some(socket) = self.sockets.get(group) else { return Ok(()) };
+        let Some(daemon) = self.by_group.get(group) else { return Ok(()) };
         #[derive(Deserialize)]
         struct Announced {
             number: u64,
@@ -97,7 +103,7 @@ impl Daemons {
         let request = json!({
             "command": "announce", "notices": waiting.notices, "secrets": waiting.secrets,
         });
-        let Announced { number } = ask(socket, &request, ANNOUNCE_PATIENCE).await?;
+        let Announced { number } = ask(&daemon.socket, &request, ANNOUNCE_PATIENCE).await?;
         if number < waiting.number {
             bail!("the daemon has taken notice {number} and not {}", waiting.number);
         }
@@ -106,50 +112,33 @@ impl Daemons {
         Ok(())
     }
 
-    /// Counts who knows a notice; `None` where the group has no daemon or it does not answer.
-    pub async fn known_by(&self, group: &str, number: u64) -> Option<KnownBy> {
-        let socket = self.sockets.get(group)?;
-        // One at a time: who waits gets the count of the one before.
-        let mut counts = self.counts.lock().await;
-        counts.retain(|_, (at, _)| at.elapsed() < COUNT_LIFE);
-        let key = (group.to_owned(), number);
-        if let Some((_, known)) = counts.get(&key) {
-            return Some(*known);
-        }
-        let request = json!({ "command": "acknowledgements", "number": number });
-        match ask::<KnownBy>(socket, &request, COUNT_PATIENCE).await {
-            Ok(known) => {
-                counts.insert(key, (Instant::now(), known));
-                Some(known)
-            }
+    /// Whether a group has a daemon.
+    pub fn has(&self, group: &str) -> bool {
+        self.by_group.contains_key(group)
+    }
+
+    /// The ring of a group; `None` where it has no daemon, or this one has not answered lately.
+    pub async fn ring(&self, group: &str, patience: Duration) -> Option<Arc<Walk>> {
+        self.by_group.get(group)?.ring(patience).await
+    }
+
+    /// Counts who knows a notice; `None` as for [`ring`](Self::ring).
+    pub async fn known_by(&self, group: &str, number: u64, patience: Duration) -> Option<KnownBy> {
+        Some(self.ring(group, patience).await?.known_by(number))
+    }
+
+    /// Finds who holds a virtual address now; `None` if nobody does, or nobody can say.
+    pub async fn holder(&self, group: &str, address: Ipv4Addr) -> Option<NodeId> {
+        match self.by_group.get(group)?.holder(address).await {
+            Ok(holder) => holder,
             Err(error) => {
-                let error = format!("{error:#}");
-                tracing::warn!(group, error, "cannot count who knows a revocation");
+                tracing::warn!(
+                    group,
+                    error = format!("{error:#}"),
+                    "cannot find who holds an address"
+                );
                 None
             }
         }
     }
-}
-
-/// Asks a daemon one question.
-async fn ask<T: DeserializeOwned>(socket: &Path, request: &Value, patience: Duration) -> Result<T> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum Reply {
-        Ok(Value),
-        Error(String),
-    }
-    let asked = async {
-        let mut stream = UnixStream::connect(socket).await?;
-        let line = serde_json::to_string(request)? + "\n";
-        stream.write_all(line.as_bytes()).await?;
-        let mut answer = String::new();
-        BufReader::new(stream.take(ANSWER_LEN_MAX)).read_line(&mut answer).await?;
-        match serde_json::from_str(&answer).context("the daemon does not answer as expected")? {
-            Reply::Ok(value) => Ok(serde_json::from_value(value)?),
-            Reply::Error(message) => bail!("the daemon says: {message}"),
-        }
-    };
-    let answered = tokio::time::timeout(patience, asked).await.context("no answer in time");
-    answered.flatten().with_context(|| format!("cannot ask the daemon on {}", socket.display()))
 }

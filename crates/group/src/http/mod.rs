@@ -22,6 +22,7 @@ mod problem;
 mod reply;
 mod route;
 mod site;
+mod trace;
 
 pub use ask::{Ask, CSRF_FIELD, Who, set_cookie};
 pub use problem::{ErrorBody, Problem};

@@ -50,7 +50,7 @@ pub struct Site {
     pub devices: Devices,
     /// The provider beside local accounts.
     pub oidc: Option<Oidc>,
-    /// The daemons that tell members of revocations.
+    /// The daemons that tell members of revocations, and see their rings.
     pub daemons: Daemons,
 }
 
@@ -66,7 +66,7 @@ impl Site {
         let oidc = config.oidc.as_ref().map(|oidc| Oidc::new(oidc, &config.url)).transpose()?;
         Ok(Self {
             oidc,
-            daemons: Daemons::new(&config.daemons),
+            daemons: Daemons::new(&service),
             sessions: Sessions::new(service.clone()),
             limits: Limits::new(),
             holding: Holding::new(draining.clone(), Arc::clone(&traffic), replicated),

@@ -1,5 +1,6 @@
 //! Nodes: their IDs, their certificates, their list.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use pki::enrolment::{Grant, KeyAnswer, KeyRequest, RenewalRequest, Token};
@@ -15,6 +16,9 @@ use crate::view::NodeView;
 
 /// Renewal is due after this part of a certificate's life: the other two thirds outlast an outage.
 const RENEW_AFTER: u32 = 3;
+
+/// Bytes of an IPv6 address that are the same in a whole group; the rest is of the node's ID.
+const PREFIX6_LEN: usize = 6;
 
 /// The answer to a request for a certificate.
 #[derive(Debug)]
@@ -138,6 +142,12 @@ impl Service {
         let mut db = self.0.store.read().await?;
         let settings = find(&mut db, group).await?;
         self.administrator_reads(&mut db, caller, settings.id).await?;
+        if let Ok(address) = address_or_id.parse::<Ipv6Addr>() {
+            // An IPv6 address ends with the first half of its owner's ID.
+            let half = &address.octets()[PREFIX6_LEN..];
+            let digits: String = half.iter().map(|byte| format!("{byte:02x}")).collect();
+            return Ok(store::read::nodes_that_begin(&mut db, settings.id, &digits).await?);
+        }
         Ok(store::read::find_nodes(&mut db, settings.id, address_or_id).await?)
     }
 

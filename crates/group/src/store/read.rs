@@ -324,6 +324,20 @@ pub async fn find_nodes(
     rows.iter().map(node).collect()
 }
 
+/// The nodes whose IDs begin with these hexadecimal digits: those of an IPv6 address.
+pub async fn nodes_that_begin(
+    db: &mut Connection,
+    group: GroupId,
+    digits: &str,
+) -> Result<Vec<NodeView>, StoreError> {
+    // No digit is greater than f.
+    let rows = sqlx::query(
+        "SELECT * FROM nodes WHERE group_id = $1 AND node_id >= $2 AND node_id < $3 LIMIT 20",
+    );
+    let rows = rows.bind(group.0).bind(digits).bind(format!("{digits}g")).fetch_all(db).await?;
+    rows.iter().map(node).collect()
+}
+
 fn node(row: &AnyRow) -> Result<NodeView, StoreError> {
     let serial = row.maybe_text("serial")?.map(|text| text.parse());
     Ok(NodeView {

@@ -184,7 +184,10 @@ pub fn table<const N: usize>(
                 @for row in rows {
                     tr role="row" {
                         @for (column, cell) in columns.iter().zip(&row) {
-                            td role="cell" class=[class(column)] data-name=[named(column)] { (cell) }
+                            // One child beside the name that cards show; an empty cell is none.
+                            td role="cell" class=[class(column)] data-name=[named(column)] {
+                                @if !cell.0.is_empty() { div { (cell) } }
+                            }
                         }
                     }
                 }

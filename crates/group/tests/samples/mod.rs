@@ -1,5 +1,6 @@
 //! Sample values for every page: ordinary ones, empty ones, and what somebody hostile would enter.
 
+use group::daemon::KnownBy;
 use group::model::{
     Approval, Ended, Named, Policies, RequestId, RequestState, Role, TokenId, UserId, What,
 };
@@ -14,7 +15,7 @@ use group::web::pages::access::Attempt;
 use group::web::pages::audit::Filter;
 use group::web::pages::create::Plan;
 use group::web::pages::device::Waiting;
-use group::web::pages::group::{Draft, Overview};
+use group::web::pages::group::{Draft, Overview, Walked};
 use group::web::pages::revocations::Progress;
 use group::web::pages::{
     access, account, audit, create, device, failure, group as group_pages, home, members, node,
@@ -102,7 +103,8 @@ fn of_a_group(frame: &Frame) -> Pages {
         group: &group,
         url: URL,
         ring: &small,
-        watched: true,
+        walked: Some(Walked { at: before(3), nodes: 7 }),
+        find: None,
         nodes: &nodes,
         older: Some("/groups/team?after=x"),
     };
@@ -112,18 +114,24 @@ fn of_a_group(frame: &Frame) -> Pages {
     let empty_ring = Ring::default();
     let empty = Overview {
         group: &fresh,
-        watched: true,
+        walked: Some(Walked { at: before(3), nodes: 1 }),
+        find: None,
         ring: &empty_ring,
         nodes: &[],
         older: None,
         url: URL,
     };
-    let blind = Overview { watched: false, ring: &small, ..empty.clone() };
+    let blind = Overview { walked: None, ring: &small, ..empty.clone() };
+    let found =
+        Overview { find: Some("10.42.2.23"), nodes: &nodes[2..3], older: None, ..overview.clone() };
+    let unknown = Overview { find: Some(HOSTILE), nodes: &[], ..found.clone() };
     vec![
         ("group", group_pages::overview(frame, &overview)),
         ("group-22", group_pages::overview(frame, &named)),
         ("group-100", group_pages::overview(frame, &crowded)),
         ("group-empty", group_pages::overview(frame, &empty)),
+        ("group-found", group_pages::overview(frame, &found)),
+        ("group-not-found", group_pages::overview(frame, &unknown)),
         ("group-blind", group_pages::overview(frame, &blind)),
         ("node", node::node(frame, &group, &nodes[0], true)),
         ("node-revoked", node::node(frame, &group, &nodes[7], false)),
@@ -180,8 +188,11 @@ fn of_people(frame: &Frame) -> Pages {
 fn of_the_rest(frame: &Frame) -> Pages {
     let group = group(StandingView::Administrator);
     let (one, user) = (revocation(), user());
-    let under_way = Progress { live: 50, acknowledged: 38, last: Some(before(1)) };
-    let done = Progress { live: 50, acknowledged: 50, last: Some(before(14)) };
+    let counted = |acknowledged, seconds| {
+        let last_at = Some(before(seconds).as_secs());
+        Progress::Counted(KnownBy { live: 50, acknowledged, last_at, complete: true })
+    };
+    let (under_way, done) = (counted(38, 1), counted(50, 14));
     let id = node_view(1).node.to_string();
     let kinds = ["asked", "member_joined", "certificate_issued"];
     let api = ApiTokenView {
@@ -197,9 +208,10 @@ fn of_the_rest(frame: &Frame) -> Pages {
     vec![
         ("revocations", revocations::revocations(frame, &group, std::slice::from_ref(&one), None)),
         ("revocations-empty", revocations::revocations(frame, &group, &[], None)),
-        ("revocation-under-way", revocations::revocation(frame, &group, &one, Some(under_way))),
-        ("revocation-done", revocations::revocation(frame, &group, &one, Some(done))),
-        ("revocation-blind", revocations::revocation(frame, &group, &one, None)),
+        ("revocation-under-way", revocations::revocation(frame, &group, &one, under_way)),
+        ("revocation-done", revocations::revocation(frame, &group, &one, done)),
+        ("revocation-blind", revocations::revocation(frame, &group, &one, Progress::Unwatched)),
+        ("revocation-counting", revocations::revocation(frame, &group, &one, Progress::Counting)),
         ("revoke", revocations::revoke(frame, &group, ("node", &id), "ben-nas")),
         ("audit", audit::audit(frame, &group, &Filter::default(), &kinds, &events(), None)),
         ("audit-empty", audit::audit(frame, &group, &Filter::default(), &kinds, &[], None)),

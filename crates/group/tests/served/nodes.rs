@@ -1,22 +1,22 @@
 //! The service as a real process, over TLS, as groups and their nodes see it.
 
-use std::io::{BufRead, BufReader, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::client::{Answer, Client};
+use crate::client::Client;
+use crate::newcomer::Newcomer;
 use crate::server::Server;
 use pki::enrolment::{
-    DeviceAnswer, DeviceRequest, DeviceTokenAnswer, DeviceTokenRequest, Grant, KeyAnswer,
-    KeyRequest, Message, NonceAnswer, Pin, RenewalRequest,
+    DeviceAnswer, DeviceRequest, DeviceTokenAnswer, DeviceTokenRequest, Grant, KeyAnswer, Message,
+    NonceAnswer, Pin, RenewalRequest,
 };
 use pki::{Handed, PrivateKey, Request, Serial};
 use serde_json::{Value, json};
 
-const TEAM: &str = "/api/v1/groups/team";
+pub const TEAM: &str = "/api/v1/groups/team";
 
 /// Makes a group; `approval` is a policy.
-fn create(admin: &mut Client, name: &str, policies: Value) {
+pub fn create(admin: &mut Client, name: &str, policies: Value) {
     let group = json!({ "name": name, "subnet": "10.42.0.0/16", "policies": policies });
     admin.post("/api/v1/groups", &group).expect(201);
 }
@@ -34,55 +34,19 @@ fn approve(admin: &mut Client, group: &str, request: i64) {
 }
 
 /// Lets somebody in.
-fn admit(admin: &mut Client, user: &mut Client, group: &str) {
+pub fn admit(admin: &mut Client, user: &mut Client, group: &str) {
     let request = ask_to_join(user, group, "I work here");
     approve(admin, group, request);
 }
 
 /// Downloads a blob, and returns the file and the token in it.
-fn blob(user: &mut Client, group: &str, options: &Value) -> (Handed, String) {
+pub fn blob(user: &mut Client, group: &str, options: &Value) -> (Handed, String) {
     let place = format!("/api/v1/groups/{group}/blob");
     let answer = user.post(&place, options).expect(200);
     assert_eq!(answer.header("content-type"), Some("application/yaml"));
     let handed = Handed::parse(&answer.body).expect("is a blob");
     let token = handed.enrolment().expect("says where to ask").token.expose().to_string();
     (handed, token)
-}
-
-/// A node before it has a certificate.
-struct Newcomer {
-    client: Client,
-    key: PrivateKey,
-}
-
-impl Newcomer {
-    fn new(server: &Server, token: &str) -> Self {
-        let mut client = server.client();
-        client.bearer = Some(token.to_owned());
-        Self { client, key: PrivateKey::generate() }
-    }
-
-    fn post(&mut self, place: &str, message: &impl Message) -> Answer {
-        let body = String::from_utf8(message.to_json().to_vec()).expect("is text");
-        self.client.send("POST", place, "application/json", &body)
-    }
-
-    fn name(&mut self) -> Answer {
-        let asked = KeyRequest::new(&self.key, Some("laptop"));
-        self.post("/enrol/v1/key", &asked)
-    }
-
-    fn certify(&mut self, group: &str, named: &KeyAnswer) -> Answer {
-        let request = Request::for_node(&self.key, group, named.node_id).expect("writes");
-        self.post("/enrol/v1/certificate", &pki::enrolment::CertificateRequest { request })
-    }
-
-    fn enrol(&mut self, group: &str) -> Grant {
-        let named = KeyAnswer::from_json(self.name().expect(200).body.as_bytes()).expect("a name");
-        assert!(named.is_for(self.key.spki()) && named.group == group);
-        let answer = self.certify(group, &named).expect(200);
-        Grant::from_json(answer.body.as_bytes()).expect("a grant")
-    }
 }
 
 #[test]
@@ -411,62 +375,6 @@ fn ns_rv_01_a_revocation_by_the_operators_command_wakes_a_node_that_waits() {
     let lines = news["notices"].as_str().expect("text").lines().count();
     assert_eq!(lines, 2, "head and notice: {news}");
     assert!(asked.elapsed() < Duration::from_secs(20), "not woken: {:?}", asked.elapsed());
-}
-
-#[test]
-fn ns_wb_16_the_daemon_of_the_group_is_told_and_counts_who_knows() {
-    let folder = tempfile::tempdir().expect("a scratch directory");
-    let socket = folder.path().join("warren.sock");
-    let heard = daemon(&socket);
-    let server = Server::start_with(&format!("daemons: {{ team: {} }}\n", socket.display()));
-    let mut ana = server.client().sign_up("ana");
-    create(&mut ana, "team", json!({}));
-    let (_, token) = blob(&mut ana, "team", &json!({}));
-    let grant = Newcomer::new(&server, &token).enrol("team");
-    let member = grant.certificate.unverified().expect("own output");
-    let wish = json!({ "node": member.node_id.to_string(), "reason": "lost" });
-    ana.post(&format!("{TEAM}/revocations"), &wish).expect(201);
-    let told = heard.recv_timeout(Duration::from_secs(30)).expect("is told");
-    assert_eq!(told["command"], "announce");
-    let mut trust = grant.trust().expect("fits");
-    trust.ledger_mut().take_text(told["notices"].as_str().expect("text")).expect("is signed");
-    assert_eq!(trust.ledger().is_revoked(&member), Some(1));
-    assert!(told["secrets"].as_array().is_some_and(|secrets| !secrets.is_empty()), "{told}");
-    let shown = ana.get(&format!("{TEAM}/revocations/1")).expect(200).json();
-    assert_eq!(
-        shown["known_by"],
-        json!({ "live": 3, "acknowledged": 3, "last_at": 7, "complete": true })
-    );
-
-    let again = Newcomer::new(&server, &token).enrol("team");
-    let serial = again.certificate.unverified().expect("own output").serial.to_string();
-    let revoke = ["admin", "revoke", "team", "--serial", &serial, "--reason", "a test", "--wait"];
-    let said = server.admin(&revoke, "");
-    assert_eq!(said, "notice 2\nknown by 3 of 3 live members\n");
-}
-
-/// Stands in for a daemon: takes what it is told, and says that three members know it.
-fn daemon(socket: &std::path::Path) -> std::sync::mpsc::Receiver<Value> {
-    let listener = std::os::unix::net::UnixListener::bind(socket).expect("binds");
-    let (told, heard) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let mut line = String::new();
-            BufReader::new(&stream).read_line(&mut line).expect("reads");
-            let request: Value = serde_json::from_str(&line).expect("is JSON");
-            let answer = match request["command"].as_str() {
-                Some("announce") => {
-                    let _ = told.send(request);
-                    json!({ "number": 2, "generation": 3 })
-                }
-                _ => {
-                    json!({ "number": 1, "live": 3, "acknowledged": 3, "last_at": 7, "complete": true })
-                }
-            };
-            writeln!(&stream, "{}", json!({ "ok": answer })).expect("writes");
-        }
-    });
-    heard
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::client::Client;
 
 /// How long the machine may take for anything: it may be busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service that ends with its test.
 pub struct Server {
@@ -152,7 +152,7 @@ fn spawn(config: &PathBuf, filter: &str) -> (Child, Arc<Mutex<String>>) {
 }
 
 /// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     listener.local_addr().expect("is bound")
 }

@@ -1,6 +1,9 @@
 //! A group: its ring, how to join with a machine, its nodes. For outsiders: how to become a member.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
+use pki::UnixTime;
 
 use super::members;
 use crate::model::{Approval, RequestState};
@@ -77,12 +80,31 @@ pub struct Overview<'a> {
     pub url: &'a str,
     /// The ring.
     pub ring: &'a Ring,
-    /// Whether a daemon of the group tells who is up.
-    pub watched: bool,
-    /// A page of its nodes.
+    /// What a daemon of the group has seen of it, if it has.
+    pub walked: Option<Walked>,
+    /// The address or ID that is looked for, if any.
+    pub find: Option<&'a str>,
+    /// A page of its nodes, or those that were found.
     pub nodes: &'a [NodeView],
     /// The next page.
     pub older: Option<&'a str>,
+}
+
+/// A walk of the ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Walked {
+    /// When it had ended.
+    pub at: UnixTime,
+    /// How many nodes it has met.
+    pub nodes: u64,
+}
+
+/// A node that was seen within this time counts as up: rings are walked every minute.
+const SEEN_LATELY: Duration = Duration::from_secs(300);
+
+/// Whether a node was seen lately.
+pub fn is_live(node: &NodeView, now: UnixTime) -> bool {
+    node.last_seen.is_some_and(|at| now.since(at) < SEEN_LATELY)
 }
 
 /// The overview, for members.
@@ -93,22 +115,34 @@ pub fn overview(frame: &Frame, shown: &Overview<'_>) -> Markup {
         html! {
             (head(group, Tab::Overview))
             div.split {
-                section.card.picture { (picture(shown)) }
+                section.card.picture { (picture(frame, shown)) }
                 div.column {
                     section.card { (how_to_join(frame, shown)) }
                     section.card { (state(frame, group)) }
                 }
             }
-            h2 #nodes { "Nodes" }
-            section.sheet aria-labelledby="nodes" {
-                @if shown.nodes.is_empty() { (no_node()) } @else { (node_table(frame, shown)) }
+            div.title.low #nodes {
+                h2 #nodes-title {
+                    @match shown.find {
+                        Some(wanted) => { "Nodes with " (wanted) },
+                        None => "Nodes",
+                    }
+                }
+                @if decides(group) { (finder(shown)) }
+            }
+            section.sheet aria-labelledby="nodes-title" {
+                @match (shown.nodes.is_empty(), shown.find) {
+                    (false, _) => (node_table(frame, shown)),
+                    (true, None) => (no_node()),
+                    (true, Some(_)) => (not_found(group)),
+                }
                 (older(shown.older))
             }
         },
     )
 }
 
-fn picture(shown: &Overview<'_>) -> Markup {
+fn picture(frame: &Frame, shown: &Overview<'_>) -> Markup {
     html! {
         h2 { "Ring" }
         @if shown.ring.nodes.is_empty() {
@@ -119,21 +153,27 @@ fn picture(shown: &Overview<'_>) -> Markup {
             ))
         } @else {
             div.ring-frame { (ring::draw(shown.ring)) }
-            (legend())
+            (legend(shown.ring))
             @if shown.ring.nodes.len() > NODES_DRAWN_MAX {
                 p.aside { "The first " (NODES_DRAWN_MAX) " nodes of the ring." }
             }
-            @if !shown.watched {
-                p.aside {
-                    "Who is up and linked with whom is not known here: no daemon of the group stands beside "
-                    "this service. The group works all the same."
+            p.aside {
+                @match shown.walked {
+                    Some(walked) => {
+                        (count(walked.nodes, "node", "nodes")) " answered " (relative(walked.at, frame.now))
+                        "; load the page again to look again."
+                    },
+                    None => {
+                        "Who is up and linked with whom is not known here: no daemon of the group answers beside "
+                        "this service. The group works all the same."
+                    },
                 }
             }
         }
     }
 }
 
-fn legend() -> Markup {
+fn legend(ring: &Ring) -> Markup {
     let line = |class: &str| {
         html! { svg.ring viewBox="0 0 24 12" aria-hidden="true" { path class=(class) d="M1 6H23" {} } }
     };
@@ -150,7 +190,9 @@ fn legend() -> Markup {
             li { (dot("live own")) "yours" }
             li { (dot("away")) "not seen lately" }
             li { (line("path")) "direct path" }
-            li { (line("path overlay")) "over other members" }
+            @if ring.paths.iter().any(|path| !path.direct) {
+                li { (line("path overlay")) "over other members" }
+            }
         }
     }
 }
@@ -216,6 +258,32 @@ fn no_node() -> Markup {
     )
 }
 
+fn not_found(group: &GroupView) -> Markup {
+    empty(
+        "No node has or had that address",
+        "Addresses are written down while the node is up and a daemon of the group stands beside this service. Look for the ID of the node instead.",
+        html! { a.button href={ "/groups/" (group.summary.name) "#nodes" } { "All nodes" } },
+    )
+}
+
+/// The way from a virtual address back to a user.
+fn finder(shown: &Overview<'_>) -> Markup {
+    let place = format!("/groups/{}", shown.group.summary.name);
+    html! {
+        form.line.finder method="get" action={ (place) "#nodes" } role="search" {
+            (Field {
+                name: "find",
+                label: "Virtual address or node ID",
+                value: shown.find.unwrap_or_default(),
+                max: Some(64),
+                ..Field::default()
+            })
+            button { "Find" }
+            @if shown.find.is_some() { a href={ (place) "#nodes" } { "All nodes" } }
+        }
+    }
+}
+
 fn node_table(frame: &Frame, shown: &Overview<'_>) -> Markup {
     let columns = [
         Column::text("Machine"),
@@ -251,7 +319,7 @@ fn node_table(frame: &Frame, shown: &Overview<'_>) -> Markup {
                     }
                 },
                 seen(frame, node),
-                path(node),
+                path(frame, node),
             ]
         }),
     )
@@ -283,12 +351,14 @@ pub fn seen(frame: &Frame, node: &NodeView) -> Markup {
 }
 
 /// How it is reached.
-pub fn path(node: &NodeView) -> Markup {
+pub fn path(frame: &Frame, node: &NodeView) -> Markup {
+    let path = node.path.as_deref().filter(|_| is_live(node, frame.now));
     html! {
-        @match (&node.ended, node.path.as_deref()) {
+        @match (&node.ended, path) {
             (Some(why), _) => (badge(Tone::Plain, ended(*why))),
             (None, Some("direct")) => (badge(Tone::Good, "direct")),
             (None, Some(path)) => (badge(Tone::Caution, path)),
+            (None, None) if node.last_seen.is_none() => span.aside { "unknown" },
             (None, None) => (badge(Tone::Plain, "offline")),
         }
     }
@@ -332,7 +402,7 @@ fn waiting(frame: &Frame, group: &str, request: &RequestView) -> Markup {
         section.prose {
             h2 { "Your reason" }
             p.quote { (request.reason) }
-            (post(&frame.csrf, "inline", &action, form))
+            (post(&frame.csrf, "stack", &action, form))
         }
     }
 }

@@ -17,7 +17,7 @@ pub fn node(frame: &Frame, group: &GroupView, node: &NodeView, mine: bool) -> Ma
             (head(group, Tab::Overview))
             div.title {
                 h2 { (name(node)) }
-                (path(node))
+                (path(frame, node))
             }
             section.card {
                 (facts([

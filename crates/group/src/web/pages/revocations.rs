@@ -1,10 +1,12 @@
 //! Who is out of a group, and how many of its members have heard of it.
 
 use maud::{Markup, html};
+use pki::UnixTime;
 
 use super::group::{Tab, head};
 use super::members::reason;
 use super::question::Question;
+use crate::daemon::KnownBy;
 use crate::model::What;
 use crate::view::{GroupView, RevocationView};
 use crate::web::page::Frame;
@@ -17,20 +19,29 @@ const REFRESH_SECONDS: u32 = 2;
 
 /// How far the news of a revocation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Members that are up.
-    pub live: u64,
-    /// Those of them that have said that they know.
-    pub acknowledged: u64,
-    /// When the last of them said so.
-    pub last: Option<pki::UnixTime>,
+pub enum Progress {
+    /// Nobody can say: no daemon of the group stands beside the service.
+    Unwatched,
+    /// The daemon has not answered yet.
+    Counting,
+    /// This far.
+    Counted(KnownBy),
 }
 
 impl Progress {
-    /// Whether nobody is left.
-    pub const fn is_complete(&self) -> bool {
-        self.acknowledged >= self.live
+    /// Whether a later look can show more.
+    const fn goes_on(&self) -> bool {
+        match self {
+            Self::Unwatched => false,
+            Self::Counting => true,
+            Self::Counted(known) => !is_everybody(known),
+        }
     }
+}
+
+/// Whether all live members know it.
+const fn is_everybody(known: &KnownBy) -> bool {
+    known.complete && known.acknowledged >= known.live
 }
 
 /// The list.
@@ -95,15 +106,15 @@ fn what(what: &What) -> Markup {
     }
 }
 
-/// One revocation; `progress` is unknown where no daemon stands beside the service.
+/// One revocation, and how far the news of it has come.
 pub fn revocation(
     frame: &Frame,
     group: &GroupView,
     revocation: &RevocationView,
-    progress: Option<Progress>,
+    progress: Progress,
 ) -> Markup {
-    let waits = progress.is_some_and(|progress| !progress.is_complete());
-    let frame = Frame { refresh: waits.then_some(REFRESH_SECONDS), ..frame.clone() };
+    let refresh = progress.goes_on().then_some(REFRESH_SECONDS);
+    let frame = Frame { refresh, ..frame.clone() };
     frame.page(
         &format!("Revocation {} of {}", revocation.number, group.summary.name),
         html! {
@@ -113,7 +124,10 @@ pub fn revocation(
             section.card {
                 (facts([
                     ("Revoked", what(&revocation.what)),
-                    ("Reason", html! { p.quote { (revocation.reason) } }),
+                    ("Reason", html! {
+                        @if revocation.reason.is_empty() { span.aside { "none given" } }
+                        @else { p.quote { (revocation.reason) } }
+                    }),
                     ("By", html! { (revocation.by) }),
                     ("When", moment(revocation.at)),
                     ("Nodes", html! {
@@ -126,34 +140,47 @@ pub fn revocation(
     )
 }
 
-fn news(frame: &Frame, progress: Option<Progress>) -> Markup {
-    let Some(progress) = progress else {
-        return html! {
+fn news(frame: &Frame, progress: Progress) -> Markup {
+    match progress {
+        Progress::Unwatched => html! {
             h3 { "On its way" }
             p {
                 "Members fetch the notice from this service. How many have it is not known here, because no "
                 "daemon of the group stands beside the service."
             }
-        };
-    };
+        },
+        Progress::Counting => html! {
+            h3 { "On its way" }
+            p {
+                "Members fetch the notice from this service, and tell each other. How many have it is being "
+                "counted; this page looks again every " (REFRESH_SECONDS) " s."
+            }
+        },
+        Progress::Counted(known) => counted(frame, &known),
+    }
+}
+
+fn counted(frame: &Frame, known: &KnownBy) -> Markup {
     let share = format!(
         "{} of {} have acknowledged",
-        progress.acknowledged,
-        count(progress.live, "live member", "live members"),
+        known.acknowledged,
+        count(known.live, "live member", "live members"),
     );
     html! {
         div.title {
             h3 { (share) }
-            @if progress.is_complete() { (badge(Tone::Good, "everybody knows")) }
+            @if is_everybody(known) { (badge(Tone::Good, "everybody knows")) }
             @else { (badge(Tone::Caution, "under way")) }
         }
-        progress max=(progress.live.max(1)) value=(progress.acknowledged) { (share) }
+        progress max=(known.live.max(1)) value=(known.acknowledged) { (share) }
         p.aside {
-            @match progress.last {
+            @match known.last_at.map(UnixTime) {
                 Some(at) => { "The last one at " (moment(at)) ", " (relative(at, frame.now)) "." },
+                None if known.acknowledged > 0 => "Those who know it have known it since they started.",
                 None => "Nobody has acknowledged yet.",
             }
-            @if !progress.is_complete() { " This page looks again every " (REFRESH_SECONDS) " s." }
+            @if !known.complete { " Not all of the ring answered: there are more members." }
+            @if !is_everybody(known) { " This page looks again every " (REFRESH_SECONDS) " s." }
             " Members that are offline learn of it before they are let in again."
         }
     }

@@ -1,5 +1,6 @@
 //! A group: its overview, its blobs and tokens, one of its nodes. Outsiders are asked to join.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,21 +8,21 @@ use pki::NodeId;
 use serde::Deserialize;
 
 use super::{as_file, done, frame, page};
+use crate::daemon::{PAGE_PATIENCE, Walk};
 use crate::http::{Answer, Ask, Site, now, text};
 use crate::model::{TokenId, TokenOptions, UserId};
 use crate::service::BlobForm;
-use crate::store::Page;
+use crate::store::{Page, Paged};
 use crate::view::{NodeView, StandingView};
 use crate::web::page::Said;
 use crate::web::pages::group::{
-    Draft, Overview, decides, name as node_name, outside, overview as overview_page,
+    Draft, Overview, Walked, decides, is_live, name as node_name, outside,
+    overview as overview_page,
 };
 use crate::web::pages::{node as node_page, tokens as tokens_page};
-use crate::web::ring::{NODES_DRAWN_MAX, Ring, Spot};
+use crate::web::ring::{NODES_DRAWN_MAX, Path, Ring, Spot};
 
 const DAY: u64 = 86_400;
-/// A node that was seen within this time counts as up: daemons look at the ring every few minutes.
-const SEEN_LATELY: Duration = Duration::from_secs(900);
 
 /// What the form of a blob says; all of it has usual values.
 #[derive(Deserialize)]
@@ -33,6 +34,12 @@ struct BlobOptions {
     ephemeral: Option<String>,
 }
 
+/// What the search form says.
+#[derive(Deserialize)]
+struct Find {
+    find: Option<String>,
+}
+
 pub async fn overview(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let (caller, name) = (ask.caller(), ask.text_at("group")?);
     let summary = site.service.group_summary(&caller, name).await?;
@@ -42,33 +49,52 @@ pub async fn overview(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
         return Ok(page(&ask, shown));
     }
     let group = site.service.group(&caller, name).await?;
-    let nodes = site.service.nodes(&caller, name, None, &ask.page()?).await?;
+    // First, because it also writes down where nodes were seen.
+    let walk = site.daemons.ring(name, PAGE_PATIENCE).await;
+    let Find { find } = ask.query()?;
+    let find = find.as_deref().map(str::trim).filter(|find| !find.is_empty());
+    let nodes = match find {
+        Some(find) => Paged { items: site.trace(&caller, name, find).await?, next: None },
+        None => site.service.nodes(&caller, name, None, &ask.page()?).await?,
+    };
     let all = Page::new(None, NODES_DRAWN_MAX as u32 + 1);
     let all = site.service.nodes(&caller, name, None, &all).await?;
-    let ring = ring_of(name, &all.items, ask.person()?.user.id);
+    let ring = ring_of(name, &all.items, walk.as_deref(), ask.person()?.user.id);
     let older = super::next(&nodes, &format!("/groups/{name}"));
     let shown = Overview {
         group: &group,
         url: &site.service.config().url.to_string(),
         ring: &ring,
-        watched: nodes.items.iter().any(|node| node.last_seen.is_some()),
+        walked: walk.map(|walk| Walked { at: walk.at, nodes: walk.nodes.len() as u64 }),
+        find,
         nodes: &nodes.items,
         older: older.as_deref(),
     };
     Ok(page(&ask, overview_page(&frame(&ask), &shown)))
 }
 
-/// Returns the ring of the nodes that count.
-fn ring_of(group: &str, nodes: &[NodeView], me: UserId) -> Ring {
+/// Returns the ring of the nodes that count, and of the paths between them that a walk has met.
+fn ring_of(group: &str, nodes: &[NodeView], walk: Option<&Walk>, me: UserId) -> Ring {
+    let walked = || walk.into_iter().flat_map(|walk| &walk.nodes);
+    let met: HashSet<NodeId> = walked().map(|node| node.node).collect();
+    let now = now();
     let spot = |node: &NodeView| Spot {
         id: node.node,
         name: node_name(node),
-        live: node.last_seen.is_some_and(|at| now().since(at) < SEEN_LATELY),
+        live: if walk.is_some() { met.contains(&node.node) } else { is_live(node, now) },
         own: node.user.id == me,
         href: format!("/groups/{group}/nodes/{}", node.node),
     };
     let there = nodes.iter().filter(|node| node.ended.is_none());
-    Ring { nodes: there.map(spot).collect(), paths: Vec::new() }
+    let spots: Vec<Spot> = there.map(spot).collect();
+    let drawn: HashSet<NodeId> = spots.iter().map(|spot| spot.id).collect();
+    let shown = walked().filter(|node| drawn.contains(&node.node));
+    let links = shown.flat_map(|node| node.links.iter().map(|link| (node.node, *link)));
+    let links = links.filter(|(_, link)| drawn.contains(link));
+    // Both ends may have named a link.
+    let links: BTreeSet<_> = links.map(|(one, other)| [one.min(other), one.max(other)]).collect();
+    let paths = links.into_iter().map(|ends| Path { ends, direct: true });
+    Ring { nodes: spots, paths: paths.collect() }
 }
 
 /// Draws a token and answers with the blob around it, as a file.

@@ -6,6 +6,7 @@ use pki::{NodeId, Revoked, Serial};
 use serde::Deserialize;
 
 use super::{frame, page};
+use crate::daemon::PAGE_PATIENCE;
 use crate::http::{Answer, Ask, Problem, Site, now, see_other};
 use crate::web::pages::group::name as node_name;
 use crate::web::pages::revocations as pages;
@@ -31,7 +32,12 @@ pub async fn revocation(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let (caller, name) = (ask.caller(), ask.text_at("group")?);
     let group = site.service.group(&caller, name).await?;
     let one = site.service.revocation(&caller, name, ask.at("number")?).await?;
-    Ok(page(&ask, pages::revocation(&frame(&ask), &group, &one, None)))
+    let progress = match site.daemons.known_by(name, one.number, PAGE_PATIENCE).await {
+        Some(known) => pages::Progress::Counted(known),
+        None if site.daemons.has(name) => pages::Progress::Counting,
+        None => pages::Progress::Unwatched,
+    };
+    Ok(page(&ask, pages::revocation(&frame(&ask), &group, &one, progress)))
 }
 
 pub async fn revoke_page(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
