@@ -10,6 +10,10 @@ PROGRAMS := ip:iproute2 nft:nftables ping:iputils-ping nsenter:util-linux setpri
 	ssh:openssh-client sshd:openssh-server faketime:faketime \
 	iperf3:iperf3 initdb:postgresql curl:curl python3:python3 openssl:openssl git:git cc:gcc cmake:cmake
 
+# The browser is for tests of the pages alone: a demo does not fail for want of it.
+BROWSER := chromium:chromium chromedriver:chromium-driver
+demo bench bench-idle: BROWSER :=
+
 # The fuzzer of the API is a Python program: it lives in an environment of its own.
 SCHEMATHESIS := target/schemathesis/bin/schemathesis
 
@@ -69,7 +73,7 @@ bench-group: deps ## Enrolments at the group service on SQLite; results go to do
 
 deps: ## Install the Debian packages that tests and demo need, where missing
 	@export PATH="$$PATH:/usr/sbin:/sbin:$$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)"; \
-	missing() { for entry in $(PROGRAMS); do \
+	missing() { for entry in $(PROGRAMS) $(BROWSER); do \
 		command -v "$${entry%%:*}" >/dev/null || echo "$${entry##*:}"; done | sort -u | xargs; }; \
 	packages="$$(missing)"; \
 	[ -n "$$packages" ] || exit 0; \
@@ -77,7 +81,9 @@ deps: ## Install the Debian packages that tests and demo need, where missing
 	if command -v apt-get >/dev/null && { [ -z "$$sudo" ] || command -v sudo >/dev/null; }; then \
 		echo "installing: $$packages"; \
 		export DEBIAN_FRONTEND=noninteractive; \
-		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$packages; \
+		install() { $$sudo apt-get install -y -qq --no-install-recommends "$$@"; }; \
+		$$sudo apt-get update -qq; \
+		install $$packages || for package in $$packages; do install $$package; done; \
 	fi; \
 	packages="$$(missing)"; \
 	[ -z "$$packages" ] || { \
