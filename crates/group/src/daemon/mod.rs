@@ -31,6 +31,8 @@ const ANNOUNCE_PATIENCE: Duration = Duration::from_secs(10);
 const COUNT_PATIENCE: Duration = Duration::from_secs(20);
 /// Longest answer in bytes.
 const ANSWER_LEN_MAX: u64 = 64 * 1024;
+/// Nodes named to a daemon as put out: as many as it tells of by way of the hash table at a time.
+const VICTIMS_MAX: usize = 64;
 /// How long a count is shown again, so that no page makes the ring be walked more often.
 const COUNT_LIFE: Duration = Duration::from_secs(2);
 /// How often what could not be announced is tried again.
@@ -94,8 +96,17 @@ impl Daemons {
         struct Announced {
             number: u64,
         }
+        // The newest: a daemon that was away for long tells of the others by broadcast.
+        let victims: Vec<Value> = waiting
+            .victims
+            .iter()
+            .rev()
+            .take(VICTIMS_MAX)
+            .map(|(notice, node)| json!({ "notice": notice, "node": node }))
+            .collect();
         let request = json!({
             "command": "announce", "notices": waiting.notices, "secrets": waiting.secrets,
+            "victims": victims,
         });
         let Announced { number } = ask(socket, &request, ANNOUNCE_PATIENCE).await?;
         if number < waiting.number {
