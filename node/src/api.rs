@@ -78,6 +78,9 @@ pub enum Request {
         /// Generations of the group secret.
         #[serde(default)]
         secrets: Vec<SignedSecret>,
+        /// Nodes that are out by these notices, besides those that a notice names itself.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        victims: Vec<Victim>,
     },
     /// Walk the ring and count who knows a notice.
     Acknowledgements {
@@ -110,6 +113,17 @@ impl Request {
             | Request::Crawl { public } => *public,
         }
     }
+}
+
+/// A node that a notice puts out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Victim {
+    /// The node.
+    pub node: NodeId,
+    /// Number of the notice; that of the newest if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<u64>,
 }
 
 /// The answer to a request.

@@ -11,6 +11,7 @@
 //! twice. Revoking starts a new generation of the group secret, which members pass on among themselves: whom
 //! the notice names does not even get answers any more, once the older generations have aged out.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,8 @@ use std::time::{Duration, SystemTime};
 
 use pki::{
     Blob, Certificate, CertificateAuthority, GENERATIONS_MAX, GroupSecret, HostPort, Ipv4Subnet,
-    MTU_MAX, MTU_MIN, Member, Network, Refusal, Request, Revoked, SignOptions, Trust, UnixTime,
-    yaml,
+    MTU_MAX, MTU_MIN, Member, Network, NodeId, Refusal, Request, Revoked, SignOptions, Trust,
+    UnixTime, yaml,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -229,7 +230,9 @@ impl Directory {
             Revoked::User(user) => member.user == *user,
             Revoked::Issuer(issuer) => member.issuer == *issuer,
         };
-        if !unknown && !self.issued()?.iter().any(is_meant) {
+        let meant: BTreeSet<NodeId> =
+            self.issued()?.iter().filter(|m| is_meant(m)).map(|m| m.node_id).collect();
+        if !unknown && meant.is_empty() {
             let whom = match &subject {
                 Revoked::Serial(serial) => format!("with serial number {serial}"),
                 Revoked::Node(node) => format!("of node {node}"),
@@ -240,6 +243,11 @@ impl Directory {
                 "no certificate {whom} was signed here: see warren ca show, or revoke with --unknown"
             )));
         }
+        // The notice of a node names it; who else is out only we know.
+        let victims: String = match subject {
+            Revoked::Node(_) => String::new(),
+            _ => meant.iter().map(|node| format!(" --victim {node}")).collect(),
+        };
         let ledger = self.trust.ledger_mut();
         let notice = self.authority.revoke(subject, ledger, now).map_err(Failure::identity)?;
         self.authority.head(ledger, now, now + HEAD_LIFE).map_err(Failure::identity)?;
@@ -253,7 +261,7 @@ impl Directory {
         println!("notice {number} written to {place}, group secret {generation} made");
         println!(
             "tell any one member: warren ca blob --dir {} --bootstrap HOST:PORT --out BLOB, then \
-             warren notices announce {place} --blob BLOB",
+             warren notices announce {place} --blob BLOB{victims}",
             self.path.display()
         );
         Ok(())

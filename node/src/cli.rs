@@ -207,6 +207,9 @@ pub enum Notices {
         /// Blob with the group secrets that go with it, as `ca blob` wrote it
         #[arg(long, value_name = "FILE")]
         blob: Option<PathBuf>,
+        /// A node that the newest notice puts out without naming it, as `ca revoke` says; may be repeated
+        #[arg(long, value_name = "ID")]
+        victim: Vec<NodeId>,
         #[command(flatten)]
         ask: Ask,
     },

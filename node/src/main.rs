@@ -47,7 +47,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use api::Request;
+use api::{Request, Victim};
 use cli::{Cli, Command, Dht, Notices};
 use config::{Role, read_text};
 use failure::Failure;
@@ -82,7 +82,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Crawl(within) => {
             client::run(&Request::Crawl { public: within.public }, &within.ask)
         }
-        Command::Notices(Notices::Announce { file, blob, ask }) => {
+        Command::Notices(Notices::Announce { file, blob, victim, ask }) => {
             let secrets = match blob {
                 Some(path) => {
                     Blob::parse(&read_text(path)?).map_err(Failure::identity)?.group_secrets
@@ -96,7 +96,8 @@ fn run(command: &Command) -> Result<(), Failure> {
                 }
             };
             let notices = read_text(file)?;
-            client::run(&Request::Announce { notices, secrets }, ask)
+            let victims = victim.iter().map(|&node| Victim { node, notice: None }).collect();
+            client::run(&Request::Announce { notices, secrets, victims }, ask)
         }
         Command::Notices(Notices::Status { number, ask }) => {
             client::run(&Request::Acknowledgements { number: *number }, ask)

@@ -38,6 +38,8 @@ pub struct MembershipSnapshot {
     pub notices_fresh_until: u64,
     /// Whether that time is over.
     pub notices_stale: bool,
+    /// Peers of whose end it hears by way of the hash table.
+    pub subscriptions: usize,
     /// What the core counted about news of the group's authority.
     pub news: news::Counters,
 }
@@ -172,6 +174,7 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
         ("news_refused", "of these, not signed by the authority", news.refused),
         ("news_asks_answered", "asks of peers for news answered", news.served),
         ("news_asks_limited", "asks of peers for news not answered", news.overserved),
+        ("news_notified", "messages of announcers taken in, as a subscriber", news.notified),
         ("broadcasts_passed_on", "broadcasts passed on", news.spread),
         ("broadcasts_repeated", "broadcasts that came too often", news.repeated),
         ("datagrams_sent", "data datagrams sent", traffic.sent.0),
@@ -222,6 +225,11 @@ fn encode_membership(
         "warren_notices_fresh_until_seconds",
         "when the next list of revocations is due, seconds since 1970; 0 if none was ever signed",
         membership.notices_fresh_until as f64,
+    )?;
+    gauge(
+        "warren_subscriptions",
+        "peers of whose revocation this node is told by way of the hash table",
+        membership.subscriptions as f64,
     )?;
     gauge(
         "warren_notices_stale",

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use common::net::{Net, PATIENCE, run, took};
 use common::text;
@@ -51,6 +53,41 @@ fn ns_rv_04_an_announced_revocation_reaches_every_member_and_is_acknowledged() -
     let status = carol.ask(&["status"])?;
     ensure!(status["notices"] == 1, "forgotten: {status}");
     ensure!(!bob.log().contains("group secret taken"), "bob has the new secret");
+    Ok(())
+}
+
+#[test]
+#[ignore = "takes two minutes: links are subscribed to when they have lasted one"]
+fn ns_rv_03_who_links_a_member_subscribes_to_its_end_and_is_told_by_the_announcer() -> Result<()> {
+    /// A link lasts a minute before, and then some seconds of chance.
+    const SUBSCRIBED: Duration = Duration::from_secs(120);
+    let net = Net::new()?;
+    let (mut alice, mut bob, mut carol) =
+        (net.pinned("alice", 2)?, net.pinned("bob", 3)?, net.pinned("carol", 4)?);
+    let blob = net.blob(&[2]);
+    for node in [&mut alice, &mut bob, &mut carol] {
+        node.start("up", &blob)?;
+    }
+    carol.reach("10.42.0.3")?;
+    took("both peers were subscribed to after", || {
+        eventually(SUBSCRIBED, || {
+            let subscriptions = carol.metric("warren_subscriptions")?;
+            ensure!(subscriptions == 2.0, "{subscriptions} subscriptions");
+            Ok(())
+        })
+    })?;
+    let bobs = bob.id()?;
+    net.group.revoke("bob");
+    let (notices, blob) = (net.group.path("ca/notices.txt"), net.blob(&[2]));
+    // The notice names a user: whose node that is has to be said.
+    let told = ["notices", "announce", text(&notices), "--blob", text(&blob), "--victim", &bobs];
+    alice.ask(&told)?;
+    eventually(PATIENCE, || {
+        ensure!(carol.metric("warren_news_notified_total")? >= 1.0, "was not told");
+        ensure!(carol.peer(&bobs)?.is_none(), "still linked");
+        Ok(())
+    })?;
+    ensure!(carol.metric("warren_news_refused_total")? == 0.0, "what came was not good");
     Ok(())
 }
 

@@ -160,7 +160,7 @@ async fn removal(service: &Service) {
     assert_eq!(code(refused), "membership_ended");
     let announcement = service.announcement("team", NOW + DAY).await.expect("reads");
     let announcement = announcement.expect("is waiting");
-    assert_eq!((announcement.number, announcement.victims), (1, vec![member.node_id]));
+    assert_eq!((announcement.number, announcement.victims), (1, vec![(1, member.node_id)]));
     assert_eq!(announcement.secrets[0].secret.generation, 2);
     service.set_announced("team", 1, NOW + DAY).await.expect("writes");
     assert!(service.announcement("team", NOW + DAY).await.expect("reads").is_none());

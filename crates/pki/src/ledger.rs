@@ -186,6 +186,11 @@ impl Ledger {
             .or_else(|| earlier(Revoked::User(member.user.clone())))
     }
 
+    /// Whether the authority signed this notice, and may say so; wherever in the chain it stands.
+    pub fn is_genuine(&self, notice: &Notice) -> bool {
+        self.verify(notice).is_ok()
+    }
+
     /// Verifies and takes the next notice.
     pub fn append(&mut self, notice: Notice) -> Result<Outcome, LedgerError> {
         if notice.number <= self.base || self.get(notice.number) == Some(&notice) {

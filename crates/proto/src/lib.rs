@@ -15,6 +15,7 @@
 //! | [`link`] | how does an endpoint become a live session, and when does that end |
 //! | [`session`] | how do two nodes authenticate and seal |
 //! | [`news`] | how does a member learn what its authority said, and pass it on |
+//! | [`watch`] | whose end does a member want to hear of, and who is told of one |
 //! | [`path`] | by which way do the datagrams of a session travel |
 //! | [`dht`] | where is a value kept, and who may write it |
 //! | [`vpn`] | which node owns an address, and may this packet pass |
@@ -36,6 +37,7 @@ pub mod session;
 pub mod time;
 pub mod timer;
 pub mod vpn;
+pub mod watch;
 pub mod wire;
 
 pub use node::Node;

@@ -1,9 +1,12 @@
-//! What idle members spend in the long run: hours of virtual time, in which leases are refreshed and keys are
-//! renewed, which no run of the real daemon waits for. `cargo xtask bench idle` measures the rest there.
+//! What idle members spend in the long run: hours of virtual time, in which leases and subscriptions to
+//! revocations are refreshed and keys are renewed, which no run of the real daemon waits for. `cargo xtask bench idle` measures the rest there.
+
+mod common;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use common::authority::Group;
 use proto::NodeId;
 use proto::link::sent::Cause;
 use proto::node::api::{Access, Config, OverlayConfig, VpnConfig};
@@ -21,9 +24,10 @@ const MEMBERS: usize = 100;
 /// The first so many are in everybody's bootstrap list.
 const BOOTSTRAP: usize = 2;
 const SEED: u64 = 15;
-/// Time to join and to settle, and time that is counted: two renewals of keys and three of leases.
+/// Time to join and to settle, and time that is counted: eight renewals of keys, twelve of leases, two of
+/// subscriptions to revocations.
 const SETTLE: Duration = Duration::from_secs(900);
-const COUNTED: Duration = Duration::from_secs(2 * 3600);
+const COUNTED: Duration = Duration::from_secs(8 * 3600);
 /// IPv4 and UDP header, in bytes.
 const HEADERS: u64 = 28;
 /// What each idle member may send and receive, bootstrap members too, in bits per second, IP headers included.
@@ -48,6 +52,9 @@ fn sim_ev_05_an_idle_member_of_a_hundred_spends_little_all_included() {
         // What one member sends another receives.
         println!("{:12} {:>8.1} bit/s", cause.name(), 2.0 * per_member(bytes - before[&cause]));
     }
+    let held = world.live().map(|(_, node)| node.dht(Instance(0)).held());
+    let (records, bytes) = held.fold((0, 0), |all, held| (all.0 + held.0, all.1 + held.1));
+    println!("{} records of {} bytes at each", records / MEMBERS, bytes / MEMBERS);
     let degree = world.live().map(|(_, node)| node.peers(world.now()).len()).sum::<usize>();
     println!(
         "all {total:.0} bit/s in the mean at degree {:.1}, {most:.0} the most; bootstrap members {:.0?}",
@@ -61,14 +68,18 @@ fn sim_ev_05_an_idle_member_of_a_hundred_spends_little_all_included() {
 fn world() -> World {
     let matrix = DelayMatrix::uniform(MEMBERS, Duration::from_millis(20));
     let mut world = World::new(WorldConfig::new(SEED, matrix));
+    let group = Group::new();
     for n in 0..MEMBERS {
         let id = NodeId::from_bytes(world.draw());
         let first = world.hosts().take(BOOTSTRAP);
         let bootstrap: Vec<_> = first.map(|host| world.address(host)).collect();
+        let (trust, keyring) = (group.trust.clone(), group.keyring());
         let host = world.add_node(move |known, rng| Config {
             overlays: vec![OverlayConfig {
-                suite: Box::new(NullSuite::new(id, Sizes::GROUP, b"idle", rng)),
-                access: Access::Public,
+                suite: Box::new(
+                    NullSuite::new(id, Sizes::GROUP, b"idle", rng).with_trust(trust.clone()),
+                ),
+                access: Access::Members(keyring.clone()),
                 bootstrap: bootstrap.clone(),
                 known,
                 shortcuts: Box::new(Harmonic),

@@ -30,8 +30,8 @@ impl Driver {
                 drop(reply.send(Reply::of(&self.status())));
             }
             Question::Request(Request::Peers, reply) => drop(reply.send(Reply::of(&self.peers()))),
-            Question::Request(Request::Announce { notices, secrets }, reply) => {
-                drop(reply.send(self.announce(&notices, secrets)));
+            Question::Request(Request::Announce { notices, secrets, victims }, reply) => {
+                drop(reply.send(self.announce(&notices, secrets, &victims)));
             }
             Question::Request(Request::Acknowledgements { number }, reply) => {
                 match self.node.trust() {
@@ -113,8 +113,14 @@ impl Driver {
     }
 
     /// Takes what the authority said and tells everybody.
-    fn announce(&mut self, notices: &str, secrets: Vec<SignedSecret>) -> Reply {
-        match self.node.announce(notices, secrets, self.clock.now()) {
+    fn announce(
+        &mut self,
+        notices: &str,
+        secrets: Vec<SignedSecret>,
+        victims: &[api::Victim],
+    ) -> Reply {
+        let victims: Vec<_> = victims.iter().map(|v| (v.node, v.notice)).collect();
+        match self.node.announce(notices, secrets, &victims, self.clock.now()) {
             Ok(()) => Reply::of(&api::Announced {
                 number: self.node.trust().map_or(0, |trust| trust.ledger().number()),
                 generation: self.node.keyring().generation(),
@@ -217,6 +223,7 @@ impl Driver {
             notices: ledger.number(),
             notices_fresh_until: ledger.fresh_until().map_or(0, UnixTime::as_secs),
             notices_stale: self.is_list_stale(),
+            subscriptions: self.node.watch().subscribed(),
             news: self.node.counters(Instance(0)).news,
         })
     }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use pki::NodeId;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
@@ -38,6 +38,8 @@ pub use ring::{KnownBy, PAGE_PATIENCE, PROGRAM_PATIENCE, Walk, Walked};
 
 /// Longest time for taking an announcement: the daemon verifies some thousand signatures at most.
 const ANNOUNCE_PATIENCE: Duration = Duration::from_secs(10);
+/// Nodes named to a daemon as put out: as many as it tells of by way of the hash table at a time.
+const VICTIMS_MAX: usize = 64;
 /// How often what could not be announced is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -100,8 +102,17 @@ impl Daemons {
         struct Announced {
             number: u64,
         }
+        // The newest: a daemon that was away for long tells of the others by broadcast.
+        let victims: Vec<Value> = waiting
+            .victims
+            .iter()
+            .rev()
+            .take(VICTIMS_MAX)
+            .map(|(notice, node)| json!({ "notice": notice, "node": node }))
+            .collect();
         let request = json!({
             "command": "announce", "notices": waiting.notices, "secrets": waiting.secrets,
+            "victims": victims,
         });
         let Announced { number } = ask(&daemon.socket, &request, ANNOUNCE_PATIENCE).await?;
         if number < waiting.number {

@@ -21,8 +21,8 @@ pub struct Announcement {
     pub notices: String,
     /// Generations of the group secret, newest first.
     pub secrets: Vec<SignedSecret>,
-    /// The nodes that are out by what was not passed on yet.
-    pub victims: Vec<NodeId>,
+    /// The nodes that are out by what was not passed on yet, each with the number of the notice.
+    pub victims: Vec<(u64, NodeId)>,
 }
 
 /// The chain of a group, as one of its nodes asks for it.
@@ -116,7 +116,10 @@ impl Service {
             number: newest.number,
             notices: store::chain::text_after(&mut db, settings.id, 0).await?,
             secrets: self.open_secrets(&mut db, &settings, now).await?,
-            victims: waiting.into_iter().flat_map(|notice| notice.victims).collect(),
+            victims: waiting
+                .into_iter()
+                .flat_map(|notice| notice.victims.into_iter().map(move |id| (notice.number, id)))
+                .collect(),
         }))
     }
 

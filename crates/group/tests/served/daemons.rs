@@ -45,6 +45,8 @@ fn ns_wb_16_the_daemon_of_the_group_is_told_and_counts_who_knows() {
     let mut trust = grant.trust().expect("fits");
     trust.ledger_mut().take_text(told["notices"].as_str().expect("text")).expect("is signed");
     assert_eq!(trust.ledger().is_revoked(&member), Some(1));
+    let victim = json!({ "notice": 1, "node": member.node_id.to_string() });
+    assert_eq!(told["victims"], json!([victim]), "whose links are to hear of it");
     assert!(told["secrets"].as_array().is_some_and(|secrets| !secrets.is_empty()), "{told}");
     let shown = ana.get(&format!("{TEAM}/revocations/1")).expect(200).json();
     assert_eq!(

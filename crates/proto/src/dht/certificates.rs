@@ -7,7 +7,7 @@
 use super::Context;
 use crate::NodeId;
 use crate::bounds::Fill;
-use crate::wire::record::Record;
+use crate::wire::record::{Kind, Record};
 use std::collections::BTreeMap;
 
 /// Most certificates kept: at about 600 bytes each some 600 KB.
@@ -73,7 +73,12 @@ impl Certificates {
     }
 }
 
+/// Whether the owner signed the record, and may have written it where it is to stand.
 fn proves(certificate: &[u8], record: &Record, cx: &Context<'_>) -> bool {
+    let (key, payload) = (record.key, record.payload.as_slice());
+    if key.kind() == Kind::Revocation && !cx.verifier.is_revocation(key, payload) {
+        return false;
+    }
     let (bytes, now) = (record.signed_bytes(), cx.now.unix);
     cx.verifier.verify(certificate, record.owner, &bytes, &record.signature, now)
 }

@@ -16,7 +16,7 @@ use crate::NodeId;
 use crate::bounds::Fill;
 use crate::time::Instant;
 use crate::wire::dht::{Body, Message};
-use crate::wire::record::{Key, Kind, PAYLOAD_MAX, Record};
+use crate::wire::record::{Key, PAYLOAD_MAX, Record};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ impl Dht {
         ttl: Duration,
         cx: &mut Context<'_>,
     ) -> Result<(), CommandError> {
-        self.check_command(key, Kind::Slot, &payload, ttl)?;
+        self.check_command(key, !key.is_exclusive(), &payload, ttl)?;
         let record = self.sign(key, payload.clone(), ttl, cx);
         let expiry = record.expiry;
         self.client.published.insert(key, Publication { payload, ttl, expiry });
@@ -127,7 +127,7 @@ impl Dht {
         way: GiveWay,
         cx: &mut Context<'_>,
     ) -> Result<(), CommandError> {
-        self.check_command(key, Kind::Exclusive, &payload, ttl)?;
+        self.check_command(key, key.is_exclusive(), &payload, ttl)?;
         if self.client.is_writing(key) {
             return Err(CommandError::Busy);
         }
@@ -150,7 +150,23 @@ impl Dht {
         if self.client.ops.len() >= OPS_MAX {
             return Err(CommandError::Busy);
         }
-        let task = Task::Get(Get::new(key, cx));
+        let task = Task::Get(Get::new(key, false, cx));
+        self.start(Some(op), task, cx);
+        Ok(())
+    }
+
+    /// The same for a key whose values are worth acting on before all replicas have answered: each is told
+    /// with [`Effect::Found`] as soon as it is verified.
+    pub fn get_as_found(
+        &mut self,
+        op: OpId,
+        key: Key,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CommandError> {
+        if self.client.ops.len() >= OPS_MAX {
+            return Err(CommandError::Busy);
+        }
+        let task = Task::Get(Get::new(key, true, cx));
         self.start(Some(op), task, cx);
         Ok(())
     }
@@ -176,20 +192,27 @@ impl Dht {
     fn check_command(
         &self,
         key: Key,
-        kind: Kind,
+        is_right_kind: bool,
         payload: &[u8],
         ttl: Duration,
     ) -> Result<(), CommandError> {
+        if !is_right_kind {
+            return Err(CommandError::WrongKind);
+        }
         let published = &self.client.published;
-        if key.kind() != kind {
-            Err(CommandError::WrongKind)
-        } else if payload.len() > PAYLOAD_MAX {
+        if published.len() >= PUBLISHED_MAX && !published.contains_key(&key) {
+            return Err(CommandError::Busy);
+        }
+        self.check_value(payload, ttl)
+    }
+
+    /// Whether a write of this value may begin.
+    pub(super) fn check_value(&self, payload: &[u8], ttl: Duration) -> Result<(), CommandError> {
+        if payload.len() > PAYLOAD_MAX {
             Err(CommandError::PayloadTooLong)
         } else if !(TTL_MIN..=TTL_MAX).contains(&ttl) {
             Err(CommandError::Ttl)
-        } else if self.client.ops.len() >= OPS_MAX
-            || published.len() >= PUBLISHED_MAX && !published.contains_key(&key)
-        {
+        } else if self.client.ops.len() >= OPS_MAX {
             Err(CommandError::Busy)
         } else {
             Ok(())
@@ -486,6 +509,10 @@ impl Dht {
         while let Some((i, id)) = get.asked.next_due(now, patience) {
             let message = Message { id, body: get.question(i) }.emit();
             cx.effects.push(Effect::ToNearest { point: key.point(i), via_hint: i, message });
+        }
+        if let Some(op) = op.tell {
+            let found = get.fresh.drain(..).map(|record| Effect::Found { op, record });
+            cx.effects.extend(found);
         }
         match get.outcome(op.started, time_out, now) {
             Some(outcome) => {

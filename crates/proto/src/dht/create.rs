@@ -33,7 +33,7 @@ use super::store::Store;
 use crate::NodeId;
 use crate::time::{Instant, Now};
 use crate::wire::dht::{Body, Name, Refusal};
-use crate::wire::record::{Key, Kind, Record};
+use crate::wire::record::{Key, Record};
 use std::time::Duration;
 
 /// Life of a claim that is not committed: longer than reserve and commit take over a slow path, shorter than
@@ -143,9 +143,9 @@ impl Store {
         if self.get(name).is_some_and(|h| h.record.seq >= copy.seq) {
             return Merge::Quiet;
         }
-        let holder = match copy.key.kind() {
-            Kind::Slot => None,
-            Kind::Exclusive => self.holder(copy.key, now.unix).cloned(),
+        let holder = match copy.key.is_exclusive() {
+            true => self.holder(copy.key, now.unix).cloned(),
+            false => None,
         };
         match holder.filter(|h| h.owner != copy.owner && !copy.withdrawn) {
             None => {

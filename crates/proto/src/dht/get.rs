@@ -11,7 +11,7 @@ use super::{Context, Failure, Outcome};
 use crate::NodeId;
 use crate::time::Instant;
 use crate::wire::dht::{Body, VALUES_BYTES_MAX};
-use crate::wire::record::{Key, Kind, REPLICAS, Record};
+use crate::wire::record::{Key, REPLICAS, Record};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ pub(super) struct Get {
     /// When the last new value came.
     pub(super) progress: Instant,
     found: BTreeMap<NodeId, Record>,
+    /// Values that were found since the caller was told last, if it wants to be told.
+    pub(super) fresh: Vec<Record>,
+    tells: bool,
     /// Values whose owner's certificate is on its way.
     unverified: BTreeMap<NodeId, Unverified>,
 }
@@ -53,13 +56,15 @@ struct Unverified {
 }
 
 impl Get {
-    pub(super) fn new(key: Key, cx: &mut Context<'_>) -> Get {
+    pub(super) fn new(key: Key, tells: bool, cx: &mut Context<'_>) -> Get {
         let asked = Asked::new(cx.rng.u64(), cx.now.instant);
         Get {
             key,
             asked,
             progress: cx.now.instant,
             found: BTreeMap::new(),
+            fresh: Vec::new(),
+            tells,
             unverified: BTreeMap::new(),
         }
     }
@@ -104,7 +109,7 @@ impl Get {
             }
             self.progress = cx.now.instant;
             if certificates.check(&record, cx) == Verdict::Valid {
-                self.found.insert(record.owner, record);
+                self.find(record);
             } else {
                 let ask_at = cx.now.instant;
                 let unverified = Unverified { record, from, tries: 0, ask_at };
@@ -125,9 +130,16 @@ impl Get {
         if let Some(u) = self.unverified.remove(&owner) {
             // A value that even the owner's certificate does not prove is dropped.
             if certificates.offer(certificate, &u.record, cx) {
-                self.found.insert(owner, u.record);
+                self.find(u.record);
             }
         }
+    }
+
+    fn find(&mut self, record: Record) {
+        if self.tells && !self.found.contains_key(&record.owner) {
+            self.fresh.push(record.clone());
+        }
+        self.found.insert(record.owner, record);
     }
 
     /// Verifies what can be verified and asks for the certificates of the rest.
@@ -138,10 +150,10 @@ impl Get {
         cx: &mut Context<'_>,
     ) {
         let now = cx.now.instant;
-        let found = &mut self.found;
+        let mut found = Vec::new();
         self.unverified.retain(|&owner, u| {
             if certificates.check(&u.record, cx) == Verdict::Valid {
-                found.insert(owner, u.record.clone());
+                found.push(u.record.clone());
                 return false;
             }
             if u.ask_at > now {
@@ -155,6 +167,7 @@ impl Get {
             ask_certificate(owner, u.from, cx);
             true
         });
+        found.into_iter().for_each(|record| self.find(record));
     }
 
     /// Lets one replica of each digest go on to its next page.
@@ -180,8 +193,7 @@ impl Get {
     /// each brings at most one more owner.
     fn is_decided(&self) -> bool {
         let votes = self.asked.count(|p| p.ready) + self.asked.waiting();
-        self.key.kind() == Kind::Exclusive
-            && self.found.values().any(|record| self.names(record) * 2 > votes)
+        self.key.is_exclusive() && self.found.values().any(|record| self.names(record) * 2 > votes)
     }
 
     /// Owners that speak for the key and name this record's owner as its holder.
@@ -208,12 +220,8 @@ impl Get {
         }
         let ready = self.asked.count(|p| p.ready);
         let is_majority = |n: usize| n * 2 > ready;
-        let found: Vec<&Record> = match self.key.kind() {
-            Kind::Slot => self.found.values().collect(),
-            Kind::Exclusive => {
-                self.found.values().filter(|record| is_majority(self.names(record))).collect()
-            }
-        };
+        let counts = |record: &&Record| !self.key.is_exclusive() || is_majority(self.names(record));
+        let found: Vec<&Record> = self.found.values().filter(counts).collect();
         let all_read = pages.values().all(|p| !p.more || self.is_read_elsewhere(p.digest));
         let complete = all_read && !reading && self.unverified.is_empty();
         Some(if !found.is_empty() {

@@ -58,6 +58,10 @@ pub trait Verifier {
         signature: &[u8],
         now: UnixTime,
     ) -> bool;
+
+    /// Whether `payload` is a revocation notice of the group's authority that may stand under `key`, which is
+    /// of [`crate::wire::record::Kind::Revocation`]; never in an overlay without an authority.
+    fn is_revocation(&self, key: Key, payload: &[u8]) -> bool;
 }
 
 /// Signs for this node.
@@ -132,6 +136,13 @@ pub enum Effect {
         op: OpId,
         /// How.
         outcome: Outcome,
+    },
+    /// A read that tells at once has found another value; it goes on.
+    Found {
+        /// Which one.
+        op: OpId,
+        /// The value, verified.
+        record: Record,
     },
     /// Something happened that nobody asked for.
     Event(Event),

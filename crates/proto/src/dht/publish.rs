@@ -6,14 +6,15 @@
 
 use super::client::Task;
 use super::create::Rival;
-use super::{Context, Dht, Effect, Event, Timer};
+use super::{CommandError, Context, Dht, Effect, Event, OpId, Timer};
 use crate::time::UnixTime;
-use crate::wire::record::{Key, Kind, Record};
+use crate::wire::record::{Key, Record};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Most values that one node publishes, below what a replica takes of one owner.
-pub(super) const PUBLISHED_MAX: usize = 48;
+/// Most values that one node publishes, below what a replica takes of one owner: 32 are its subscriptions to
+/// revocations, the others those of its users.
+pub(super) const PUBLISHED_MAX: usize = 80;
 /// Shortest time to live: a refresh must fit into its last third.
 pub const TTL_MIN: Duration = Duration::from_secs(30);
 /// Share of the time to live after which a value is refreshed, and how much chance moves that.
@@ -43,22 +44,45 @@ pub(super) enum Refreshed {
 }
 
 impl Dht {
+    /// Writes a value into this node's slot under a key, once: it ends with its time to live.
+    pub fn put_once(
+        &mut self,
+        op: OpId,
+        key: Key,
+        payload: Vec<u8>,
+        ttl: Duration,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CommandError> {
+        self.check_value(&payload, ttl)?;
+        let record = self.sign(key, payload, ttl, cx);
+        let task = Task::put(record, cx);
+        self.start(Some(op), task, cx);
+        Ok(())
+    }
+
+    /// Keeps a value in this node's slot alive no longer. It is not taken back: it ends with its time to live.
+    pub fn let_lapse(&mut self, key: Key) {
+        debug_assert!(!key.is_exclusive(), "a key that others want is released");
+        self.client.published.remove(&key);
+        self.timers.cancel(Timer::Refresh(key));
+    }
+
     /// Writes a published value again.
     pub(super) fn refresh(&mut self, key: Key, cx: &mut Context<'_>) {
         let Some(p) = self.client.published.get(&key) else { return };
         if self.client.is_writing(key) {
             return self.timers.set(Timer::Refresh(key), cx.now.instant + RETRY_MIN);
         }
-        if key.kind() == Kind::Exclusive && p.expiry <= cx.now.unix {
+        if key.is_exclusive() && p.expiry <= cx.now.unix {
             self.client.published.remove(&key);
             cx.effects.push(Effect::Event(Event::Lost { key, winner: None }));
             return;
         }
         let (payload, ttl) = (p.payload.clone(), p.ttl);
         let record = self.sign(key, payload, ttl, cx);
-        let task = match key.kind() {
-            Kind::Slot => Task::put(record, cx),
-            Kind::Exclusive => Task::create(record, Rival::Held, cx),
+        let task = match key.is_exclusive() {
+            false => Task::put(record, cx),
+            true => Task::create(record, Rival::Held, cx),
         };
         self.start(None, task, cx);
     }
@@ -89,7 +113,7 @@ impl Dht {
     /// asks them all.
     pub(super) fn handle_notice(&mut self, winner: &Record, cx: &mut Context<'_>) {
         let is_ours = self.client.published.contains_key(&winner.key);
-        if is_ours && winner.owner != self.me && winner.key.kind() == Kind::Exclusive {
+        if is_ours && winner.owner != self.me && winner.key.is_exclusive() {
             self.timers.set_earlier(Timer::Refresh(winner.key), cx.now.instant + NOTICE_PAUSE);
         }
     }

@@ -9,7 +9,7 @@ use crate::NodeId;
 use crate::bounds::Fill;
 use crate::time::{Instant, UnixTime};
 use crate::wire::dht::{Body, CERTIFICATE_MAX, Message, Refusal, VALUES_BYTES_MAX};
-use crate::wire::record::{Key, Kind, Record};
+use crate::wire::record::{Key, Record};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -157,19 +157,15 @@ impl Dht {
         let reply = match message.body {
             Body::Copy(record) => return self.take_copy(record, cx),
             Body::Withdraw(record) => self.store.withdraw(record, now),
-            Body::Put(r) if r.key.kind() == Kind::Slot && !r.withdrawn => {
+            Body::Put(r) if !r.key.is_exclusive() && !r.withdrawn => {
                 match self.store.put(r, now.unix) {
                     Ok(()) => Body::Stored,
                     Err(InTheWay::Record(winner)) => Body::Conflict { winner, committed: true },
                     Err(InTheWay::Refusal(refusal)) => Body::Refused(refusal),
                 }
             }
-            Body::Reserve(r) if r.key.kind() == Kind::Exclusive && !r.withdrawn => {
-                self.store.reserve(r, now)
-            }
-            Body::Commit(r) if r.key.kind() == Kind::Exclusive && !r.withdrawn => {
-                self.store.commit(r, now)
-            }
+            Body::Reserve(r) if r.key.is_exclusive() && !r.withdrawn => self.store.reserve(r, now),
+            Body::Commit(r) if r.key.is_exclusive() && !r.withdrawn => self.store.commit(r, now),
             _ => Body::Refused(Refusal::Forbidden),
         };
         send(cx, from, message.id, reply);

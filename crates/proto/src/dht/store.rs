@@ -37,7 +37,7 @@ impl Default for Limits {
     /// A network of 10,000 members with 8 records each keeps 64 records per node on average; 8,192 records
     /// and 4 MiB leave room for small networks and uneven arcs, and are no burden to the smallest host.
     fn default() -> Self {
-        Limits { records: 8_192, bytes: 4 << 20, per_owner: 64, per_key: 1_024, claims: 1_024 }
+        Limits { records: 8_192, bytes: 4 << 20, per_owner: 96, per_key: 1_024, claims: 1_024 }
     }
 }
 
@@ -123,7 +123,7 @@ impl Store {
 
     /// Who holds an exclusive key.
     pub(super) fn holder(&self, key: Key, now: UnixTime) -> Option<&Record> {
-        debug_assert_eq!(key.kind(), Kind::Exclusive);
+        debug_assert!(key.is_exclusive());
         self.live(key, now).map(|h| &h.record).next()
     }
 

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const HOUR: Duration = Duration::from_secs(3_600);
 const EPOCH: u64 = 1_800_000_000;
 
+/// What the toy takes for a notice of the authority.
+const NOTICE: &[u8] = b"out: ";
+
 /// Certificates are the owner's ID, signatures a hash: enough to tell true from false.
 struct Toy;
 struct ToySigner([u8; 20]);
@@ -20,6 +23,10 @@ fn toy_signature(owner: &[u8; 20], bytes: &[u8]) -> Vec<u8> {
 impl Verifier for Toy {
     fn verify(&self, cert: &[u8], owner: NodeId, bytes: &[u8], sig: &[u8], _: UnixTime) -> bool {
         cert == owner.as_bytes() && sig == toy_signature(owner.as_bytes(), bytes)
+    }
+
+    fn is_revocation(&self, _: Key, payload: &[u8]) -> bool {
+        payload.starts_with(NOTICE)
     }
 }
 
@@ -55,6 +62,7 @@ struct Ring {
     loss: f64,
     done: BTreeMap<OpId, (Instant, Outcome)>,
     events: Vec<(NodeId, Event)>,
+    found: Vec<(OpId, NodeId)>,
 }
 
 impl Ring {
@@ -72,6 +80,7 @@ impl Ring {
             loss: 0.0,
             done: BTreeMap::new(),
             events: Vec::new(),
+            found: Vec::new(),
         };
         for _ in 0..n {
             ring.add(Config::default());
@@ -142,6 +151,7 @@ impl Ring {
                 assert!(self.done.insert(op, (self.now, outcome)).is_none(), "ended twice");
                 return;
             }
+            Effect::Found { op, record } => return self.found.push((op, record.owner)),
             Effect::Event(event) => return self.events.push((from, event)),
         };
         self.sent += 1;
@@ -433,9 +443,9 @@ fn sim_dh_05_replicas_survive_thirty_percent_loss() {
     let keys: Vec<Key> =
         (0..100).map(|n| key(if n % 2 == 0 { Kind::Slot } else { Kind::Exclusive }, n)).collect();
     for (&key, &id) in keys.iter().zip(&ids) {
-        match key.kind() {
-            Kind::Slot => drop(ring.put(id, key, b"v", HOUR * 10)),
-            Kind::Exclusive => drop(ring.create(id, key, HOUR * 10)),
+        match key.is_exclusive() {
+            false => drop(ring.put(id, key, b"v", HOUR * 10)),
+            true => drop(ring.create(id, key, HOUR * 10)),
         }
     }
     ring.run(Duration::from_secs(20));
@@ -492,6 +502,63 @@ fn an_idle_member_hardly_sends() {
 }
 
 #[test]
+fn unit_rv_03_only_a_notice_of_the_authority_stands_under_a_key_of_notices() {
+    let mut ring = Ring::new(12, 20);
+    let (ids, key) = (ring.ids(), key(Kind::Revocation, 1));
+    let put_once = |ring: &mut Ring, at, value: &[u8]| {
+        let op = OpId(ring.rng.u64());
+        let value = value.to_vec();
+        ring.with(at, |dht, cx| dht.put_once(op, key, value, HOUR, cx)).expect("starts");
+        ring.run(Duration::from_secs(11));
+        ring.done.remove(&op).expect("it ended").1
+    };
+    let refused = put_once(&mut ring, ids[3], b"in: x");
+    assert_eq!(refused, Outcome::Failed(Failure::NoMajority));
+    assert_eq!(ring.get(ids[7], key), Outcome::Absent);
+    assert!(matches!(put_once(&mut ring, ids[3], b"out: x"), Outcome::Stored { .. }));
+    // Nobody takes it back, and it ends by itself: nobody writes it again.
+    ring.with(ids[3], |dht, cx| dht.release(OpId(1), key, cx)).expect("starts");
+    ring.run(Duration::from_secs(11));
+    assert_eq!(ring.values(ids[7], key), [b"out: x".to_vec()]);
+    ring.run(HOUR);
+    assert_eq!(ring.get(ids[7], key), Outcome::Absent);
+}
+
+#[test]
+fn values_are_told_as_they_are_found_each_once() {
+    let mut ring = Ring::new(13, 20);
+    let (ids, key) = (ring.ids(), key(Kind::Slot, 1));
+    for &id in &ids[..15] {
+        ring.put(id, key, b"v", HOUR);
+    }
+    ring.run(Duration::from_secs(11));
+    let op = OpId(1);
+    ring.with(ids[18], |dht, cx| dht.get_as_found(op, key, cx)).expect("starts");
+    while ring.found.is_empty() {
+        ring.run(Duration::from_millis(1));
+    }
+    assert!(!ring.done.contains_key(&op), "the read goes on when the first is told");
+    ring.run(Duration::from_secs(11));
+    let mut found: Vec<NodeId> = ring.found.iter().map(|(_, owner)| *owner).collect();
+    found.sort();
+    assert_eq!(found, ids[..15]);
+}
+
+#[test]
+fn what_is_let_lapse_ends_with_its_time_and_is_not_taken_back() {
+    let mut ring = Ring::new(14, 20);
+    let (ids, key) = (ring.ids(), key(Kind::Slot, 1));
+    ring.put(ids[2], key, b"v", HOUR);
+    ring.run(HOUR * 3);
+    assert_eq!(ring.values(ids[7], key), [b"v".to_vec()], "it is written again while it is kept");
+    ring.with(ids[2], |dht, _| dht.let_lapse(key));
+    ring.run(Duration::from_secs(60));
+    assert_eq!(ring.values(ids[7], key), [b"v".to_vec()]);
+    ring.run(HOUR);
+    assert_eq!(ring.get(ids[7], key), Outcome::Absent);
+}
+
+#[test]
 fn a_flood_does_not_exceed_the_limits() {
     let limits = Limits { records: 50, bytes: 8_000, per_owner: 5, per_key: 7, claims: 9 };
     let mut ring = Ring::new(10, 0);
@@ -512,10 +579,10 @@ fn a_flood_does_not_exceed_the_limits() {
             signature: Vec::new(),
         };
         record.signature = toy_signature(&owner, &record.signed_bytes());
-        let body = match (kind, n % 2) {
-            (Kind::Slot, _) => Body::Put(record.clone()),
-            (Kind::Exclusive, 0) => Body::Reserve(record.clone()),
-            (Kind::Exclusive, _) => Body::Commit(record.clone()),
+        let body = match (record.key.is_exclusive(), n % 2) {
+            (false, _) => Body::Put(record.clone()),
+            (true, 0) => Body::Reserve(record.clone()),
+            (true, _) => Body::Commit(record.clone()),
         };
         let from = NodeId::from_bytes([9; 20]);
         let message = Message { id: n, body }.emit();

@@ -85,6 +85,7 @@ impl Cause {
                 Protocol::NeighboursQuery | Protocol::NeighboursAnswer => Cause::Crawl,
                 Protocol::Dht => Cause::Dht,
                 Protocol::Tunnel => Cause::Tunnel,
+                Protocol::Notices => Cause::News,
                 Protocol::Ping | Protocol::Pong | Protocol::WhoIsNearest | Protocol::IAmNearest => {
                     Cause::Query
                 }

@@ -114,6 +114,8 @@ pub struct Counters {
     pub spread: u64,
     /// Broadcasts not passed on because they came too often.
     pub repeated: u64,
+    /// Messages that somebody sent who found this node among those who want to hear of a revocation.
+    pub notified: u64,
 }
 
 /// What `News` may use while it handles one input.
@@ -172,6 +174,8 @@ pub struct News {
     serving_since: Option<Instant>,
     ask: Option<Ask>,
     passed: VecDeque<Passed>,
+    /// Since when messages of announcers are counted, and how many there were.
+    notified: Option<(Instant, u32)>,
     /// When the newest notice came, and its number.
     taken: (u64, UnixTime),
     timers: Timers<Timer>,

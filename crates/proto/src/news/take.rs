@@ -3,6 +3,7 @@
 use super::{Context, Effect, Event, News};
 use crate::NodeId;
 use crate::time::Instant;
+use crate::wire::news::Items;
 use pki::{Head, LedgerError, Notice, Outcome, SecretError, SignedSecret};
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ pub(super) const PASSED_MAX: usize = 64;
 /// still, and who announces may repeat it; more is somebody who makes the whole ring work for one message.
 const PASS_TIMES: u32 = 4;
 const PASSED_WINDOW: Duration = Duration::from_secs(60);
+/// Messages of announcers that are read within [`NOTIFIED_WINDOW`]: any member can send such to any other, and
+/// each may cost five signatures.
+const NOTIFIED_MAX: u32 = 50;
+const NOTIFIED_WINDOW: Duration = Duration::from_secs(1);
 
 /// A broadcast that was passed on.
 #[derive(Debug)]
@@ -46,6 +51,27 @@ impl News {
         self.counters.taken += u64::from(taken == Taken::New);
         self.counters.refused += u64::from(taken == Taken::Refused);
         taken
+    }
+
+    /// Somebody passes a revocation on to those who want to hear of it (`watch`). Who it is does not count.
+    pub fn handle_notified(&mut self, items: Items<'_>, cx: &mut Context<'_>) {
+        let now = cx.now.instant;
+        let running =
+            self.notified.filter(|(since, _)| now.saturating_since(*since) < NOTIFIED_WINDOW);
+        let (since, messages) = running.unwrap_or((now, 0));
+        self.notified = Some((since, messages + 1));
+        if messages >= NOTIFIED_MAX {
+            return;
+        }
+        self.counters.notified += 1;
+        items.iter().for_each(|item| self.take_from_afar(item, cx));
+    }
+
+    /// Takes a notice or head that came from no peer: there is nobody to be asked for what is missing before it.
+    pub fn take_from_afar(&mut self, item: &[u8], cx: &mut Context<'_>) {
+        let taken = self.take_notice(item, cx);
+        self.counters.taken += u64::from(taken == Taken::New);
+        self.counters.refused += u64::from(taken == Taken::Refused);
     }
 
     /// A peer hands on a broadcast for the arc from here to `until`.

@@ -103,6 +103,30 @@ fn unit_rv_04_a_broadcast_is_verified_before_it_is_passed_on_and_not_too_often()
 }
 
 #[test]
+fn unit_rv_03_what_announcers_send_is_verified_and_read_fifty_times_a_second_at_most() {
+    let authority = authority();
+    let mut member = Member::new(&authority);
+    let good: Vec<Vec<u8>> = notices(&authority, 3).iter().map(Notice::to_bytes).collect();
+    let forged: Vec<Vec<u8>> =
+        notices(&self::authority(), 2).iter().map(Notice::to_bytes).collect();
+    let secret = secret(&authority, 2).to_bytes().to_vec();
+    let mut hear = |items: &[Vec<u8>]| {
+        let list = lists(items).swap_remove(0);
+        let items = Items::parse(&list).expect("own output");
+        let (_, effects) = member.act(|news, cx| news.handle_notified(items, cx));
+        (member.news.standing(member.suite.trust().map(Trust::ledger)), effects)
+    };
+    assert_eq!(hear(&forged).0.notices, 0);
+    assert_eq!(hear(&[secret]).0.secret, 1, "secrets come over links only");
+    assert_eq!(hear(&good[2..]).0.notices, 0, "what it follows from is missing");
+    let (standing, effects) = hear(&good);
+    assert_eq!(standing.notices, 3);
+    assert!(effects.contains(&Effect::Rejudge));
+    (0..60).for_each(|_| drop(hear(&forged)));
+    assert_eq!(member.news.counters().notified, 50);
+}
+
+#[test]
 fn unit_rv_05_sessions_are_judged_before_a_broadcast_goes_on() {
     let authority = authority();
     let mut member = Member::new(&authority);

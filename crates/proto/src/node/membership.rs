@@ -10,13 +10,19 @@ use crate::overlay::Instance;
 use crate::session::gate::Gate;
 use crate::time::Now;
 use crate::wire::control::Control;
+use crate::wire::news::lists;
 use pki::{
-    Certificate, Head, Keyring, LineError, Notice, Refusal, SecretError, SignedSecret, Trust,
-    UnixTime,
+    Certificate, Head, Keyring, LineError, Notice, Refusal, Revoked, SecretError, SignedSecret,
+    Trust, UnixTime,
 };
+use std::collections::BTreeSet;
 
 /// Notices that one announcement broadcasts at most, the newest; earlier ones are fetched over the links.
 const ANNOUNCED_MAX: usize = 16;
+
+/// Notices before one that those are told as well who want to hear of its victim: with it and the head a list
+/// of 992 bytes at most, as long as a message of the hash table. Who lacks more asks its peers.
+const NOTICES_BEFORE: u64 = 3;
 
 /// Why nothing was announced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,11 +107,14 @@ impl Node {
     }
 
     /// Takes notices and secrets and tells everybody, by broadcast, of those notices that were news here; of the
-    /// newest one if none was. Peers that a broadcast does not reach are told over their links.
+    /// newest one if none was. Peers that a broadcast does not reach are told over their links. Besides, those
+    /// are told by way of the hash table who have links with a victim: a notice that names a node says so
+    /// itself, of others `victims` does, with the number of the notice or, without, by the newest one.
     pub fn announce(
         &mut self,
         notices: &str,
         secrets: Vec<SignedSecret>,
+        victims: &[(NodeId, Option<u64>)],
         now: Now,
     ) -> Result<(), AnnounceError> {
         let members = self.members().ok_or(AnnounceError::NoAuthority)?;
@@ -115,15 +124,34 @@ impl Node {
         let Some(ledger) = self.trust().map(Trust::ledger) else { return Ok(()) };
         let first = (before + 1).min(ledger.number());
         let newest = ledger.notices().rev().take_while(|notice| notice.number >= first);
-        let mut payloads: Vec<_> = newest.take(ANNOUNCED_MAX).map(Notice::to_bytes).collect();
-        payloads.reverse();
+        let newest: Vec<&Notice> = newest.take(ANNOUNCED_MAX).collect();
+        let named = newest.iter().filter_map(|notice| match notice.subject {
+            Revoked::Node(node) => Some((node, notice.number)),
+            _ => None,
+        });
+        let number = ledger.number();
+        let given = victims.iter().map(|&(node, notice)| (node, notice.unwrap_or(number)));
+        let victims: BTreeSet<(NodeId, u64)> = named.chain(given).collect();
+        let mut payloads: Vec<_> = newest.iter().rev().map(|notice| notice.to_bytes()).collect();
         payloads.extend(ledger.head().map(Head::to_bytes));
         let (until, hops) = (self.links.suite(members).node_id(), 0);
         let spread =
             payloads.into_iter().map(|payload| news::Effect::Spread { payload, until, hops });
         self.effects.news.extend(spread);
+        victims.into_iter().for_each(|(victim, notice)| self.raise(victim, notice, now));
         self.settle(now);
         Ok(())
+    }
+
+    /// Tells those who want to hear of this victim.
+    fn raise(&mut self, victim: NodeId, notice: u64, now: Now) {
+        let Some(ledger) = self.trust().map(Trust::ledger) else { return };
+        let Some(own) = ledger.get(notice).map(Notice::to_bytes) else { return };
+        let before = (notice.saturating_sub(NOTICES_BEFORE)..notice).filter_map(|n| ledger.get(n));
+        let head = ledger.head().map(Head::to_bytes);
+        let before = head.into_iter().chain(before.map(Notice::to_bytes));
+        let message = lists(before.chain([own.clone()])).swap_remove(0);
+        self.with_watch(now, |watch, cx| watch.raise(victim, own, message, cx));
     }
 
     /// Crawls ask the overlay which notice this node knows.

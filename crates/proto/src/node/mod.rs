@@ -16,6 +16,7 @@ mod membership;
 mod settle;
 mod status;
 mod table;
+mod watching;
 
 use crate::NodeId;
 use crate::dht::{self, Dht};
@@ -28,6 +29,7 @@ use crate::rng::Rng;
 use crate::session::gate::Gate;
 use crate::time::{Instant, Now};
 use crate::vpn::Vpn;
+use crate::watch::{self, Watch};
 use api::{Access, Config, ConfigError, Event, Output};
 use command::Questions;
 use endpoints::Endpoints;
@@ -50,6 +52,7 @@ pub struct Node {
     endpoints: Endpoints,
     questions: Questions,
     news: News,
+    watch: Watch,
     vpn: Option<Network>,
     effects: Effects,
     outputs: VecDeque<Output>,
@@ -69,6 +72,7 @@ struct Effects {
     overlays: VecDeque<(Instance, overlay::Effect)>,
     dhts: VecDeque<(Instance, dht::Effect)>,
     news: VecDeque<news::Effect>,
+    watch: VecDeque<watch::Effect>,
 }
 
 impl Node {
@@ -108,6 +112,9 @@ impl Node {
         }
         let endpoints = Endpoints::new(overlays.len());
         let links = Links::new(ends, over, &mut rng, now.instant);
+        let has_trust = |&at: &usize| links.suite(Instance(at as u8)).trust().is_some();
+        let members = (0..overlays.len()).find(has_trust).unwrap_or_default();
+        let watch = Watch::new(overlays[members].me());
         let own_rng = Rng::new(rng.bytes());
         let network = config.vpn.map(|config| {
             Ok::<_, ConfigError>(Network {
@@ -125,6 +132,7 @@ impl Node {
             endpoints,
             questions: Questions::default(),
             news: News::new(keyring),
+            watch,
             vpn: network.transpose()?,
             effects: Effects::default(),
             outputs: VecDeque::new(),
@@ -204,6 +212,7 @@ impl Node {
         }
         self.run_questions(now);
         self.with_news(now, |news, cx| news.handle_timeout(cx));
+        self.with_watch(now, |watch, cx| watch.handle_timeout(cx));
         self.with_vpn(|vpn| vpn.handle_timeout(now.instant));
         self.settle(now);
     }
@@ -233,6 +242,11 @@ impl Node {
         &self.links
     }
 
+    /// Whose end it wants to hear of, to look at.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     /// Its virtual network, to look at.
     pub fn vpn(&self) -> Option<&Vpn> {
         self.vpn.as_ref().map(|network| &network.vpn)
@@ -250,6 +264,7 @@ impl Node {
             .chain(self.dhts.iter().filter_map(Dht::deadline))
             .chain(self.links.deadline())
             .chain(self.news.deadline())
+            .chain(self.watch.deadline())
             .chain(self.questions.deadline())
             .chain(self.vpn().and_then(Vpn::deadline))
             .min()

@@ -15,6 +15,7 @@ use crate::time::Now;
 use crate::vpn;
 use crate::wire::control::{CloseReason, Control};
 use crate::wire::frame::Header;
+use crate::wire::news::Items;
 use crate::wire::routed::{Mode, Protocol};
 use std::net::SocketAddr;
 
@@ -29,6 +30,8 @@ impl Node {
                 self.on_dht(instance, effect, now);
             } else if let Some(effect) = self.effects.news.pop_front() {
                 self.on_news(effect, now);
+            } else if let Some(effect) = self.effects.watch.pop_front() {
+                self.on_watch(effect, now);
             } else if let Some((over, effect)) = self.poll_vpn() {
                 self.on_vpn(over, effect, now);
             } else {
@@ -68,6 +71,7 @@ impl Node {
                 });
                 if self.members() == Some(instance) {
                     self.with_news(now, |news, cx| news.handle_down(peer, cx));
+                    self.with_watch(now, |watch, cx| watch.handle_down(peer, cx));
                 }
                 let reason = match reason {
                     Some(CloseReason::Leaving) if self.overlay(instance).is_leaving() => {
@@ -124,6 +128,9 @@ impl Node {
             let first = self.overlay(instance).me() < peer;
             let notices = welcome.map_or(0, |welcome| welcome.notices);
             self.with_news(now, |news, cx| news.handle_up(peer, notices, first, cx));
+            if is_new {
+                self.with_watch(now, |watch, cx| watch.handle_up(peer, cx));
+            }
         }
         let announced = welcome.and_then(|welcome| welcome.ipv4);
         let facts = vpn::Peer { id: peer, pinned };
@@ -220,6 +227,11 @@ impl Node {
             Protocol::IAmNearest => self.handle_nearest(instance, source, &payload, now),
             Protocol::Dht => {
                 self.with_dht(instance, now, |dht, cx| dht.handle(source, &payload, cx));
+            }
+            Protocol::Notices if self.members() == Some(instance) => {
+                if let Ok(items) = Items::parse(&payload) {
+                    self.with_news(now, |news, cx| news.handle_notified(items, cx));
+                }
             }
             Protocol::Tunnel => {
                 let from = Path::Overlay(source);

@@ -125,6 +125,7 @@ impl Node {
         let overlays = self.overlays.iter().flat_map(overlay::Overlay::fills);
         let dhts = self.dhts.iter().flat_map(dht::Dht::fills);
         let vpn = self.vpn.iter().flat_map(|network| network.vpn.fills());
+        let own = own.into_iter().chain(self.watch.fills());
         self.links.fills().into_iter().chain(own).chain(overlays).chain(dhts).chain(vpn)
     }
 

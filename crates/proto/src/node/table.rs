@@ -9,9 +9,10 @@ use crate::overlay::Instance;
 use crate::session::suite::Suite;
 use crate::time::Now;
 use crate::vpn::{self, Op, lease::name_of};
+use crate::watch::{self, Question};
 use crate::wire::record::{Key, Kind, Record};
 use crate::wire::routed::{Mode, Protocol};
-use pki::UnixTime;
+use pki::{Notice, Trust, UnixTime};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -29,9 +30,10 @@ pub struct Operations {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Asker {
+pub(super) enum Asker {
     Vpn(Op),
     Driver(Ticket, Key),
+    Watch(Question),
 }
 
 impl Operations {
@@ -40,7 +42,7 @@ impl Operations {
         Fill::new("askers of the hash table", self.waiting.len(), overlays * dht::OPS_MAX)
     }
 
-    fn begin(&mut self, asker: Asker) -> OpId {
+    pub(super) fn begin(&mut self, asker: Asker) -> OpId {
         self.last += 1;
         let op = OpId(self.last);
         self.waiting.insert(op, asker);
@@ -69,6 +71,12 @@ impl Verifier for Signatures<'_> {
         now: UnixTime,
     ) -> bool {
         self.0.verify(certificate, owner, bytes, signature, now)
+    }
+
+    fn is_revocation(&self, key: Key, payload: &[u8]) -> bool {
+        let Some(ledger) = self.0.trust().map(Trust::ledger) else { return false };
+        let notice = Notice::from_bytes(payload);
+        notice.is_some_and(|n| watch::may_stand(&n, key) && ledger.is_genuine(&n))
     }
 }
 
@@ -176,13 +184,16 @@ impl Node {
         }
     }
 
-    fn begun(&mut self, op: OpId, started: Result<(), dht::CommandError>, now: Now) {
+    pub(super) fn begun(&mut self, op: OpId, started: Result<(), dht::CommandError>, now: Now) {
         let Err(error) = started else { return };
         match self.operations.waiting.remove(&op) {
             Some(Asker::Driver(ticket, _)) => {
                 self.answer(ticket, Answer::Failed(error.to_string()));
             }
             Some(Asker::Vpn(op)) => self.answer_vpn(op, vpn::Answer::Unavailable, now),
+            Some(Asker::Watch(question)) => {
+                self.answer_watch(question, watch::Answer::Failed, now);
+            }
             None => {}
         }
     }
@@ -205,8 +216,14 @@ impl Node {
                     self.answer_vpn(op, answer, now);
                 }
                 Some(Asker::Driver(ticket, key)) => self.answer(ticket, for_driver(outcome, key)),
+                Some(Asker::Watch(question)) => self.answer_watch(question, outcome.into(), now),
                 None => {}
             },
+            dht::Effect::Found { op, record } => {
+                if let Some(&Asker::Watch(question)) = self.operations.waiting.get(&op) {
+                    self.with_watch(now, |watch, cx| watch.handle_found(question, record, cx));
+                }
+            }
             dht::Effect::Event(dht::Event::Lost { key, .. }) => {
                 if self.vpn_over() != Some(instance) {
                     return;

@@ -430,7 +430,11 @@ impl Overlay {
             Protocol::Pong if self.bootstrap.is_answered(message.source, message.payload) => {
                 self.timers.cancel(Timer::Look);
             }
-            Protocol::Dht | Protocol::Tunnel | Protocol::Pong | Protocol::IAmNearest => {
+            Protocol::Dht
+            | Protocol::Tunnel
+            | Protocol::Pong
+            | Protocol::IAmNearest
+            | Protocol::Notices => {
                 cx.effects.push(Effect::Deliver {
                     source: message.source,
                     destination: message.destination,

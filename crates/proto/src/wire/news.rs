@@ -5,7 +5,7 @@
 //! items     n times: length 2 | notice, head (`pki::notice`) or group secret (`pki::keyring`)
 //! ```
 //! These are the bodies of the control messages `Standing`, `NewsAsk` and `News` (see `wire::control`); a
-//! `Broadcast` carries one notice or head as it is. What an item says is proven by the authority's signature
+//! `Broadcast` carries one notice or head as it is; the routed protocol `Notices` a list of them. What an item says is proven by the authority's signature
 //! in it, whoever brings it.
 
 use super::{Malformed, Reader};

@@ -36,8 +36,6 @@ const SIGN_DOMAIN: &[u8] = b"warren dht record v1\0";
 const KEY_DOMAIN: &[u8] = b"warren dht key v1\0";
 
 /// Who may write under a key.
-///
-/// Number 3 is reserved for keys that only the group's authority writes; parsers refuse it until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -45,6 +43,9 @@ pub enum Kind {
     Slot = 1,
     /// One owner at a time holds the key.
     Exclusive = 2,
+    /// As [`Kind::Slot`], but a replica takes nothing except a revocation notice of the group's authority:
+    /// whoever brings it, what is read here is the authority's word. Nobody can take it back.
+    Revocation = 3,
 }
 
 /// A place to keep values; its last byte is the [`Kind`] of what is kept.
@@ -66,7 +67,7 @@ impl Key {
 
     /// The key with these bytes, if its kind is known.
     pub fn from_id(id: NodeId) -> Option<Key> {
-        matches!(id.as_bytes()[19], 1 | 2).then_some(Key(id))
+        matches!(id.as_bytes()[19], 1..=3).then_some(Key(id))
     }
 
     /// The key as a point of the ring.
@@ -76,7 +77,16 @@ impl Key {
 
     /// What may be written under the key.
     pub fn kind(self) -> Kind {
-        if self.0.as_bytes()[19] == Kind::Slot as u8 { Kind::Slot } else { Kind::Exclusive }
+        match self.0.as_bytes()[19] {
+            1 => Kind::Slot,
+            2 => Kind::Exclusive,
+            _ => Kind::Revocation,
+        }
+    }
+
+    /// Whether one owner at a time holds the key; else each has a slot of its own.
+    pub fn is_exclusive(self) -> bool {
+        self.kind() == Kind::Exclusive
     }
 
     /// The point of the ring where replica `index` of the key is kept.
@@ -231,9 +241,11 @@ mod tests {
         let exclusive = Key::derive(Kind::Exclusive, "a", b"x");
         assert_ne!(slot, exclusive);
         assert_eq!((slot.kind(), exclusive.kind()), (Kind::Slot, Kind::Exclusive));
-        let mut reserved = *slot.id().as_bytes();
-        reserved[19] = 3;
-        assert_eq!(Key::from_id(NodeId::from_bytes(reserved)), None);
+        let mut id = *slot.id().as_bytes();
+        id[19] = 3;
+        assert_eq!(Key::from_id(NodeId::from_bytes(id)).map(Key::kind), Some(Kind::Revocation));
+        id[19] = 4;
+        assert_eq!(Key::from_id(NodeId::from_bytes(id)), None);
     }
 
     #[test]

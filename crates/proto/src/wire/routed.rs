@@ -48,6 +48,9 @@ pub enum Protocol {
     WhoIsNearest = 9,
     /// Answers `WhoIsNearest` with the same payload; the source is the answer.
     IAmNearest = 10,
+    /// Notices and a head of the group's authority, a list of `wire::news`, for a node that wants to hear of
+    /// the end of one of its peers. Nobody answers.
+    Notices = 11,
 }
 
 /// Bytes before the payload, without the via.
@@ -134,7 +137,7 @@ impl<'a> Routed<'a> {
 impl Protocol {
     fn of(byte: u8) -> Result<Protocol, Malformed> {
         use Protocol::*;
-        const ALL: [Protocol; 10] = [
+        const ALL: [Protocol; 11] = [
             ConnectRequest,
             ConnectReply,
             Dht,
@@ -145,6 +148,7 @@ impl Protocol {
             NeighboursAnswer,
             WhoIsNearest,
             IAmNearest,
+            Notices,
         ];
         ALL.into_iter().find(|&p| p as u8 == byte).ok_or(Malformed::Field("protocol"))
     }
@@ -178,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hostile_bytes_parse_to_what_they_emit_or_not_at_all(b in prop::collection::vec(any::<u8>(), 0..120), mode in 0u8..6, protocol in 0u8..12) {
+        fn hostile_bytes_parse_to_what_they_emit_or_not_at_all(b in prop::collection::vec(any::<u8>(), 0..120), mode in 0u8..6, protocol in 0u8..13) {
             let mut b = b;
             for (i, v) in [mode, 0, 0, 9, protocol].into_iter().enumerate() {
                 if let Some(x) = b.get_mut(i) { *x = v }

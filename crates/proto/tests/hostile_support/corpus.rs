@@ -143,7 +143,7 @@ pub fn routed_to(destination: NodeId) -> Vec<Vec<u8>> {
     ];
     let status = Status { keep: true, left: vec![id(1)], right: vec![id(2)] };
     let status = [&[0; 25][..], &Control::Status(status).emit()].concat();
-    let (connects, dhts) = (connects(), dhts());
+    let (connects, dhts, list) = (connects(), dhts(), lists(notices()).swap_remove(0));
     let mut protocols = vec![
         (Protocol::ConnectRequest, &connects[0][..]),
         (Protocol::ConnectReply, &connects[1]),
@@ -154,6 +154,7 @@ pub fn routed_to(destination: NodeId) -> Vec<Vec<u8>> {
         (Protocol::NeighboursAnswer, &status),
         (Protocol::WhoIsNearest, &[5; 8]),
         (Protocol::IAmNearest, &[5; 8]),
+        (Protocol::Notices, &list),
     ];
     protocols.extend(dhts.iter().map(|message| (Protocol::Dht, &message[..])));
     let mut all = Vec::new();
@@ -212,9 +213,15 @@ pub fn dhts() -> Vec<Vec<u8>> {
     };
     let (key, owner) = (record(false).key, id(3));
     let name = Name { key, owner };
+    let revocation = Record {
+        key: Key::derive(Kind::Revocation, "test", b"k"),
+        payload: notices()[0].clone(),
+        ..record(false)
+    };
     let range = Range { from: owner, to: key.id() };
     let bodies = [
         Body::Put(record(false)),
+        Body::Put(revocation),
         Body::Get { key, after: Some(owner), budget: 900 },
         Body::Get { key, after: None, budget: 0 },
         Body::Reserve(record(false)),

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test file uses a part
 
+pub mod authority;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
