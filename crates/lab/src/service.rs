@@ -207,7 +207,7 @@ impl Service {
 
     /// Revokes a user; returns the number of the notice.
     pub fn revoke(&self, by: &Account, group: &str, user: &Account) -> Result<u64> {
-        let wish = json!({ "user": user.name, "reason": "as the lab says" });
+        let wish = json!({ "user": user.name, "reason": "has left" });
         let place = format!("/api/v1/groups/{group}/revocations");
         let revoked = object(&self.post(by, &place, &wish)?)?;
         revoked["notice"].as_u64().context("the notice has no number")
