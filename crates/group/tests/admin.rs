@@ -153,6 +153,24 @@ async fn a_site_is_exported_and_imported_whole() {
 }
 
 #[tokio::test]
+async fn a_new_authority_is_announced_by_a_command_and_travels_with_the_site() {
+    let [old, new] = [0; 2].map(|_| tempfile::tempdir().expect("a scratch directory"));
+    sample(old.path()).await;
+    let rotate = |folder: &Path, group| groupd(folder, None, &["admin", "rotate-ca", group], "");
+    let said = out(rotate(old.path(), "team"));
+    assert!(said.contains("is announced to members and takes over on"), "{said}");
+    assert!(complaint(rotate(old.path(), "team")).contains("was announced already"));
+    assert!(complaint(rotate(old.path(), "nobody")).contains("no such group"));
+    let file = old.path().join("site.jsonl");
+    let file = file.to_str().expect("text");
+    out(groupd(old.path(), None, &["admin", "export", file], ""));
+    fs::copy(old.path().join("master.key"), new.path().join("master.key")).expect("is ours");
+    out(groupd(new.path(), None, &["admin", "import", file], ""));
+    assert!(complaint(rotate(new.path(), "team")).contains("was announced already"));
+    out(groupd(new.path(), None, &["admin", "check"], ""));
+}
+
+#[tokio::test]
 async fn one_command_moves_a_site_from_sqlite_to_postgresql() {
     let folder = tempfile::tempdir().expect("a scratch directory");
     sample(folder.path()).await;
