@@ -172,7 +172,7 @@ pub struct Status {
     pub ipv4: Option<Ipv4Addr>,
     /// Virtual IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
-    /// Why nobody is linked, if that is for this node's certificate.
+    /// Why nobody is linked, as far as is known.
     pub trouble: Option<String>,
     /// The group service, if there is one.
     pub service: Option<ServiceStatus>,

@@ -67,6 +67,11 @@ impl Names {
         Self { of, names: names.map(name).collect() }
     }
 
+    /// Whether none is named.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     /// What the names meant when they were last found, each endpoint once.
     pub fn endpoints(&self) -> Vec<SocketAddr> {
         let all = self.names.iter().flat_map(|name| &name.endpoints);
@@ -144,7 +149,8 @@ impl Name {
     }
 }
 
-/// The endpoints that are not this node's own: a bootstrap node gets the same blob as everybody.
+/// The endpoints that are not this node's own, as a bootstrap node gets the same blob as everybody, and are
+/// reached below the virtual network and not through it.
 pub async fn others(
     mut endpoints: Vec<SocketAddr>,
     listen: SocketAddr,
@@ -153,7 +159,14 @@ pub async fn others(
     let local = endpoints::local(listen, excluded).await?;
     let is_us =
         |to: &SocketAddr| local.contains(to) || to.ip().is_loopback() && to.port() == listen.port();
-    endpoints.retain(|to| !is_us(to));
+    for inside in endpoints.iter().filter(|to| excluded.covers(to.ip())) {
+        tracing::warn!(
+            endpoint = %inside,
+            "a bootstrap node has an address of the virtual network, so packets to it would go \
+             through the tunnel that they are to make: give the group another network"
+        );
+    }
+    endpoints.retain(|to| !is_us(to) && !excluded.covers(to.ip()));
     Ok(endpoints)
 }
 

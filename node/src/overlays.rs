@@ -103,6 +103,11 @@ impl Overlays {
         self.0.iter().enumerate().map(|(n, (kind, ..))| (Instance(n as u8), *kind))
     }
 
+    /// Whether there is no peer of an earlier run to rejoin by.
+    pub fn knows_nobody(&self, of: Kind) -> bool {
+        self.0.iter().all(|(kind, .., known)| *kind != of || known.peers().is_empty())
+    }
+
     /// Whose an overlay is.
     pub fn kind(&self, instance: Instance) -> Kind {
         self.0[instance.0 as usize].0

@@ -274,6 +274,12 @@ fn close_to_others(path: &Path) -> io::Result<()> {
     if metadata.uid() != nix::unistd::geteuid().as_raw() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
+    let is_ours = path.join(LOCK).exists() || fs::read_dir(path)?.next().is_none();
+    if !is_ours || metadata.permissions().mode() & 0o1000 != 0 {
+        return Err(io::Error::other(
+            "others may use it, and it is not a state directory that could be closed to them",
+        ));
+    }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
@@ -292,6 +298,25 @@ fn in_use(path: &Path, mut lock: File) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_others_use_is_refused_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode));
+        mode(0o755).unwrap();
+        fs::write(folder.path().join("letter"), "").unwrap();
+        let failure = StateDir::open(folder.path()).unwrap_err().to_string();
+        assert!(
+            failure.contains("others may use it") && failure.contains("--state-dir"),
+            "{failure}"
+        );
+        let left = fs::metadata(folder.path()).unwrap().permissions().mode();
+        assert_eq!(left & 0o777, 0o755);
+        fs::remove_file(folder.path().join("letter")).unwrap();
+        drop(StateDir::open(folder.path()).expect("an empty one is closed"));
+        mode(0o755).unwrap();
+        StateDir::open(folder.path()).expect("one that was ours is closed again");
+    }
 
     #[test]
     fn what_was_written_is_read_after_a_restart() {

@@ -116,6 +116,13 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
         bootstrap::others(names[0].endpoints(), listen, &excluded).await.map_err(Failure::host)?,
         bootstrap::others(names[1].endpoints(), listen, &excluded).await.map_err(Failure::host)?,
     ];
+    let is_alone = names[0].is_empty() && overlays.knows_nobody(Kind::Private);
+    let trouble = (role == Role::Member && identities.group.is_some() && is_alone).then(|| {
+        let text = "no node to join by is named, so this one waits until others call it: name one \
+                    with --bootstrap HOST:PORT, or get a blob of a group that names some";
+        tracing::warn!("{text}");
+        text.to_owned()
+    });
     let node = make_node(&identities, &overlays, &joined_by, vpn, clock)?;
     let (watchers, moved) = mpsc::channel(MOVED_MAX);
     for names in names {
@@ -140,7 +147,7 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
         device,
         state,
         overlays,
-        work: Work::default(),
+        work: Work::new(trouble),
     })
 }
 

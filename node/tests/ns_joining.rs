@@ -83,6 +83,20 @@ fn ns_ov_07_a_bootstrap_name_that_is_found_late_is_joined_by() -> Result<()> {
 }
 
 #[test]
+fn ns_a_member_that_is_named_nobody_to_join_by_says_so_until_it_is_called() -> Result<()> {
+    let net = Net::new()?;
+    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
+    alice.start("up", &net.blob(&[]))?;
+    alice.wait_for_log("no node to join by is named")?;
+    let trouble = alice.status("trouble")?;
+    ensure!(trouble.contains("--bootstrap HOST:PORT"), "{trouble}");
+    bob.start("up", &net.blob(&[2]))?;
+    bob.reach("10.42.0.2")?;
+    ensure!(alice.ask(&["status"])?["trouble"].is_null(), "still troubled");
+    Ok(())
+}
+
+#[test]
 fn ns_ov_10_the_bootstrap_nodes_are_not_needed_once_all_have_joined() -> Result<()> {
     let net = Net::new()?;
     let mut boots = [net.node("boot1", 2, &[])?, net.node("boot2", 3, &[])?];

@@ -78,6 +78,12 @@ async fn administer(service: &Service, command: &Admin) -> Result<()> {
             let what = admin::revoke::what(user.clone(), *node, *serial)?;
             let number = admin::revoke::revoke(service, group, what, reason.clone()).await?;
             println!("notice {number}");
+            if let Err(error) = admin::revoke::pass_on(service, group).await {
+                eprintln!(
+                    "warren-groupd: signed, and members that ask this service get it; not passed on \
+                     over the overlay, which the running service tries again: {error:#}"
+                );
+            }
             if let Some(seconds) = wait {
                 let patience = Duration::from_secs(*seconds);
                 let known = admin::revoke::wait(service, group, number, patience).await?;

@@ -57,16 +57,16 @@ impl Driver {
             Event::NoAnswer { endpoint }
                 if self.work.refused_last.take() == Some(Path::Direct(endpoint)) => {}
             Event::NoAnswer { endpoint } => {
+                let in_group = match self.config.psk_file {
+                    None => "is this the newest blob of the group?",
+                    Some(_) => "has it the same key and group name?",
+                };
+                let text = format!("no answer: is it running, does UDP reach it, and {in_group}");
+                if self.work.trouble.is_none() && !self.is_linked() {
+                    self.work.trouble = Some(format!("{endpoint}: {text}"));
+                }
                 if let Some(repeats) = self.is_news(Trouble::NoAnswer(endpoint)) {
-                    let in_group = match self.config.psk_file {
-                        None => "is this the newest blob of the group?",
-                        Some(_) => "has it the same key and group name?",
-                    };
-                    tracing::warn!(
-                        %endpoint,
-                        repeats,
-                        "no answer: is it running, does UDP reach it, and {in_group}"
-                    );
+                    tracing::warn!(%endpoint, repeats, "{text}");
                 }
             }
             Event::Vpn(event) => self.note_vpn(event),

@@ -21,7 +21,11 @@ impl Driver {
     /// Reads certificate, blob and notices again.
     pub(super) fn reload(&mut self) {
         let files = [&self.config.blob_file, &self.config.notices, &self.certificate_file];
-        if files.into_iter().all(Option::is_none) {
+        if self.config.psk_file.is_some() {
+            tracing::warn!(
+                "the file of pre-shared keys is read at the start: restart for new keys"
+            );
+        } else if files.into_iter().all(Option::is_none) {
             tracing::warn!(
                 "nothing to read again: the start command names no --blob, --notices or \
                  --certificate file"

@@ -112,10 +112,17 @@ pub struct Work {
     device_is_behind: bool,
     /// Whether the list of revocations was out of date when that was last looked at.
     was_stale: bool,
-    /// Why nobody is linked, if that is for this node's certificate.
+    /// Why nobody is linked, as far as is known; forgotten with the next link.
     trouble: Option<String>,
     /// Why the node must stop, once it must.
     stop: Option<Failure>,
+}
+
+impl Work {
+    /// The state at the start, with why nobody will be linked if that is known already.
+    pub fn new(trouble: Option<String>) -> Self {
+        Self { trouble, ..Self::default() }
+    }
 }
 
 struct Signals {

@@ -23,11 +23,14 @@ pub fn what(user: Option<String>, node: Option<NodeId>, serial: Option<Serial>) 
     }
 }
 
-/// Signs a notice and passes it on; returns its number.
+/// Signs a notice; returns its number. From here on it counts: members that ask the service get it.
 pub async fn revoke(service: &Service, group: &str, what: Revoked, reason: String) -> Result<u64> {
-    let number = service.revoke(&Caller::operator(), group, what, reason, now()).await?;
-    Daemons::new(service).announce(group).await?;
-    Ok(number)
+    Ok(service.revoke(&Caller::operator(), group, what, reason, now()).await?)
+}
+
+/// Passes what is signed on to the group's daemon, if it has one.
+pub async fn pass_on(service: &Service, group: &str) -> Result<()> {
+    Daemons::new(service).announce(group).await
 }
 
 /// Waits until all live members know a notice, or for so long at the most; returns who does.

@@ -72,11 +72,15 @@ impl Daemons {
     /// Passes revocations on for as long as the service runs.
     pub async fn pass_on(&self) -> Infallible {
         let mut changes = self.service.changes();
+        // What was told of each group last: the same trouble is told once.
+        let mut told = HashMap::new();
         loop {
             for group in self.by_group.keys() {
-                if let Err(error) = self.announce(group).await {
-                    let error = format!("{error:#}");
-                    tracing::warn!(group, error, "a revocation is not passed on yet");
+                let trouble = self.announce(group).await.err().map(|error| format!("{error:#}"));
+                if told.insert(group, trouble.clone()) != Some(trouble.clone())
+                    && let Some(error) = trouble
+                {
+                    tracing::warn!(group, error, "nothing is passed on to the group's daemon yet");
                 }
             }
             // A change of any group, or a while: another replica may have signed something.
