@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pki::enrolment::Pin;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +30,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Serves until a signal ends it, and then until requests have been answered.
 pub async fn serve(service: &Service) -> Result<()> {
     let config = service.config();
+    let _alone = alone(config)?;
     let certificate = Arc::new(certificate(config).context("cannot use the certificate")?);
     service.set_pins(pins(config, &certificate));
     let tls = TlsAcceptor::from(serve::server_config(Arc::clone(&certificate))?);
@@ -133,6 +135,28 @@ fn certificate(config: &Config) -> Result<LiveCertificate, serve::CertificateErr
             let (certificate, key) =
                 (config.state_dir.join("tls.crt"), config.state_dir.join("tls.key"));
             LiveCertificate::own(CertificateFiles { certificate, key }, &config.url.server().host)
+        }
+    }
+}
+
+/// Keeps a second process from serving the same SQLite database for as long as the file is open: each would hold
+/// sessions, limits and long polls that the other does not know of.
+fn alone(config: &Config) -> Result<Option<File>> {
+    if !config.database().starts_with("sqlite:") {
+        return Ok(None);
+    }
+    let path = config.state_dir.join("serve.lock");
+    let place = path.display();
+    let open = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = open.with_context(|| format!("cannot open {place}"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another warren-groupd serves this database (it holds {place}): stop it, or use \
+             PostgreSQL, which several can share"
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {place}"))
         }
     }
 }

@@ -148,7 +148,8 @@ impl Service {
         self.0.store.close().await;
     }
 
-    fn pins(&self) -> Vec<Pin> {
+    /// The keys of the server that blobs name, the one in use first; none where the roots of the web verify it.
+    pub fn pins(&self) -> Vec<Pin> {
         self.0.pins.read().expect("nothing panics while it holds the lock").clone()
     }
 

@@ -29,6 +29,7 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 const HOSTILE: &str = "\"><script>alert('x')</script> & </textarea>";
 const URL: &str = "https://vpn.example.org";
+const PIN: &str = "sha256:4f5e6d7c8b9a0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796";
 
 /// All pages with their names.
 pub fn pages() -> Vec<(&'static str, String)> {
@@ -102,6 +103,7 @@ fn of_a_group(frame: &Frame) -> Pages {
     let overview = Overview {
         group: &group,
         url: URL,
+        pin: Some(PIN),
         ring: &small,
         walked: Some(Walked { at: before(3), nodes: 7 }),
         find: None,
@@ -120,6 +122,7 @@ fn of_a_group(frame: &Frame) -> Pages {
         nodes: &[],
         older: None,
         url: URL,
+        pin: None,
     };
     let blind = Overview { walked: None, ring: &small, ..empty.clone() };
     let found =

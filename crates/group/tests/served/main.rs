@@ -10,3 +10,10 @@ mod nodes;
 mod people;
 mod provider;
 mod server;
+
+#[test]
+fn a_second_process_does_not_serve_the_same_sqlite_database() {
+    let server = server::Server::start();
+    let said = server.second();
+    assert!(said.contains("another warren-groupd serves this database"), "{said}");
+}

@@ -101,6 +101,15 @@ impl Server {
         self.wait_until_ready();
     }
 
+    /// What a second process says that shall serve the same.
+    pub fn second(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_warren-groupd"));
+        command.arg("--config").arg(self.folder.path().join("groupd.yaml")).arg("serve");
+        let output = command.output().expect("starts");
+        assert!(!output.status.success(), "it serves");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// What the service has logged.
     pub fn log(&self) -> String {
         self.log.lock().expect("no panic").clone()

@@ -78,6 +78,8 @@ pub struct Overview<'a> {
     pub group: &'a GroupView,
     /// Address of this service, as nodes reach it.
     pub url: &'a str,
+    /// What `warren join` compares the service's key with; none where the roots of the web verify it.
+    pub pin: Option<&'a str>,
     /// The ring.
     pub ring: &'a Ring,
     /// What a daemon of the group has seen of it, if it has.
@@ -213,7 +215,10 @@ fn how_to_join(frame: &Frame, shown: &Overview<'_>) -> Markup {
         p { "Then, on the machine:" }
         code.command tabindex="0" { "warren up --blob " (name) ".yaml" }
         p { "Or without a file, with a yes in the browser:" }
-        code.command tabindex="0" { "warren join " (shown.url) " " (name) }
+        code.command tabindex="0" {
+            "warren join " (shown.url) " " (name)
+            @if let Some(pin) = shown.pin { " --pin " (pin) }
+        }
     }
 }
 

@@ -61,9 +61,11 @@ pub async fn overview(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let all = site.service.nodes(&caller, name, None, &all).await?;
     let ring = ring_of(name, &all.items, walk.as_deref(), ask.person()?.user.id);
     let older = super::next(&nodes, &format!("/groups/{name}"));
+    let pin = site.service.pins().first().map(ToString::to_string);
     let shown = Overview {
         group: &group,
         url: &site.service.config().url.to_string(),
+        pin: pin.as_deref(),
         ring: &ring,
         walked: walk.map(|walk| Walked { at: walk.at, nodes: walk.nodes.len() as u64 }),
         find,
