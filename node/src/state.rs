@@ -274,7 +274,9 @@ fn close_to_others(path: &Path) -> io::Result<()> {
     if metadata.uid() != nix::unistd::geteuid().as_raw() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    let is_ours = path.join(LOCK).exists() || fs::read_dir(path)?.next().is_none();
+    // One that was restored or copied has a key and no lock.
+    let has_ours = [LOCK, KEY, PUBLIC_KEY].iter().any(|name| path.join(name).exists());
+    let is_ours = has_ours || fs::read_dir(path)?.next().is_none();
     if !is_ours || metadata.permissions().mode() & 0o1000 != 0 {
         return Err(io::Error::other(
             "others may use it, and it is not a state directory that could be closed to them",
