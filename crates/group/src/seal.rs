@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -104,7 +104,7 @@ impl MasterKey {
         let mut key = Zeroizing::new([0; 32]);
         let pseudorandom = Salt::new(HKDF_SHA256, HKDF_SALT).extract(&self.0);
         let info = [label.as_bytes()];
-        pseudorandom.expand(&info, Len32).expect(FITS).fill(&mut *key).expect(FITS);
+        pseudorandom.expand(&info, HKDF_SHA256).expect(FITS).fill(&mut *key).expect(FITS);
         key
     }
 
@@ -145,14 +145,6 @@ impl MasterKey {
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MasterKey(..)")
-    }
-}
-
-struct Len32;
-
-impl KeyType for Len32 {
-    fn len(&self) -> usize {
-        32
     }
 }
 

@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt as HkdfSalt};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt as HkdfSalt};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -118,7 +118,7 @@ impl PreSharedKey {
         let pseudorandom = HkdfSalt::new(HKDF_SHA256, HKDF_SALT).extract(&self.0);
         // A name of a group has no zero byte in it.
         let info = [group.as_bytes(), b"\0", label];
-        pseudorandom.expand(&info, Len32).expect(FITS).fill(&mut *key).expect(FITS);
+        pseudorandom.expand(&info, HKDF_SHA256).expect(FITS).fill(&mut *key).expect(FITS);
         key
     }
 
@@ -148,14 +148,6 @@ impl FromStr for PreSharedKey {
 impl fmt::Debug for PreSharedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PreSharedKey(..)")
-    }
-}
-
-struct Len32;
-
-impl KeyType for Len32 {
-    fn len(&self) -> usize {
-        32
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt as HkdfSalt};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt as HkdfSalt};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -38,7 +38,7 @@ impl GroupSecret {
         let mut key = [0; 32];
         let pseudorandom = HkdfSalt::new(HKDF_SHA256, HKDF_SALT).extract(&self.key);
         let info = [&generation[..], label];
-        pseudorandom.expand(&info, Len32).expect(FITS).fill(&mut key).expect(FITS);
+        pseudorandom.expand(&info, HKDF_SHA256).expect(FITS).fill(&mut key).expect(FITS);
         key
     }
 }
@@ -71,14 +71,6 @@ impl TryFrom<Text> for GroupSecret {
 impl From<GroupSecret> for Text {
     fn from(secret: GroupSecret) -> Self {
         Self { generation: secret.generation, key: Zeroizing::new(to_base64(&secret.key)) }
-    }
-}
-
-struct Len32;
-
-impl KeyType for Len32 {
-    fn len(&self) -> usize {
-        32
     }
 }
 

@@ -147,12 +147,7 @@ impl Dht {
 
     /// Reads what is under a key.
     pub fn get(&mut self, op: OpId, key: Key, cx: &mut Context<'_>) -> Result<(), CommandError> {
-        if self.client.ops.len() >= OPS_MAX {
-            return Err(CommandError::Busy);
-        }
-        let task = Task::Get(Get::new(key, false, cx));
-        self.start(Some(op), task, cx);
-        Ok(())
+        self.start_get(op, key, false, cx)
     }
 
     /// The same for a key whose values are worth acting on before all replicas have answered: each is told
@@ -163,10 +158,20 @@ impl Dht {
         key: Key,
         cx: &mut Context<'_>,
     ) -> Result<(), CommandError> {
+        self.start_get(op, key, true, cx)
+    }
+
+    fn start_get(
+        &mut self,
+        op: OpId,
+        key: Key,
+        as_found: bool,
+        cx: &mut Context<'_>,
+    ) -> Result<(), CommandError> {
         if self.client.ops.len() >= OPS_MAX {
             return Err(CommandError::Busy);
         }
-        let task = Task::Get(Get::new(key, true, cx));
+        let task = Task::Get(Get::new(key, as_found, cx));
         self.start(Some(op), task, cx);
         Ok(())
     }
