@@ -156,6 +156,9 @@ pub async fn others(
     listen: SocketAddr,
     excluded: &Excluded,
 ) -> io::Result<Vec<SocketAddr>> {
+    if endpoints.is_empty() {
+        return Ok(endpoints);
+    }
     let local = endpoints::local(listen, excluded).await?;
     let is_us =
         |to: &SocketAddr| local.contains(to) || to.ip().is_loopback() && to.port() == listen.port();

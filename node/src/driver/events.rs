@@ -118,8 +118,8 @@ impl Driver {
 
     /// Whether any member of the group is linked.
     fn is_linked(&self) -> bool {
-        let mut peers = self.node.peers(self.clock.now()).into_iter();
-        peers.any(|peer| self.overlays.kind(peer.instance) == Kind::Private)
+        let mut sessions = self.node.links().sessions();
+        sessions.any(|(_, session)| self.overlays.kind(session.instance) == Kind::Private)
     }
 
     /// Whether a line about this is due, with the number of times that it came up since the last one, if there
