@@ -6,9 +6,13 @@
 use crate::NodeId;
 use std::cmp::Ordering;
 
-/// Length of an arc in units of the ID space, below 2^160.
+/// Length of an arc in units of the ID space, below 2^160: in two words, as arcs are compared for every message
+/// that is routed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Arc([u8; 20]);
+pub struct Arc {
+    high: u32,
+    low: u128,
+}
 
 /// A way round the ring.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -34,13 +38,13 @@ impl Side {
 
 impl Arc {
     /// No distance.
-    pub const ZERO: Arc = Arc([0; 20]);
+    pub const ZERO: Arc = Arc { high: 0, low: 0 };
     /// 2^160 as a float.
     const FULL: f64 = 1.461_501_637_330_903e48;
 
     /// The arc as a share of the whole ring, in `[0, 1)`, exact to 53 bits.
     pub fn share(self) -> f64 {
-        self.0.iter().rev().fold(0.0, |acc, &b| (acc + f64::from(b)) / 256.0)
+        self.to_bytes().iter().rev().fold(0.0, |acc, &b| (acc + f64::from(b)) / 256.0)
     }
 
     /// The arc that is `share` of the ring; `share` is clamped to `[0, 1)`.
@@ -52,25 +56,55 @@ impl Arc {
             *byte = rest as u8;
             rest -= f64::from(*byte);
         }
-        Arc(b)
+        Arc::from_bytes(b)
     }
 
     /// The arc of 2^`bit`, for `bit` below 160.
     pub fn power_of_two(bit: usize) -> Arc {
-        let mut b = [0; 20];
-        b[19 - bit / 8] = 1 << (bit % 8);
-        Arc(b)
+        match bit.checked_sub(128) {
+            Some(bit) => Arc { high: 1 << bit, low: 0 },
+            None => Arc { high: 0, low: 1 << bit },
+        }
     }
 
     /// Number of arcs of this length that fill the ring: the node count that this mean gap suggests.
     pub fn fits(self) -> f64 {
         Self::FULL / (self.share() * Self::FULL).max(1.0)
     }
+
+    fn from_bytes(b: [u8; 20]) -> Arc {
+        let [h0, h1, h2, h3, low @ ..] = b;
+        Arc { high: u32::from_be_bytes([h0, h1, h2, h3]), low: u128::from_be_bytes(low) }
+    }
+
+    fn to_bytes(self) -> [u8; 20] {
+        let mut b = [0; 20];
+        b[..4].copy_from_slice(&self.high.to_be_bytes());
+        b[4..].copy_from_slice(&self.low.to_be_bytes());
+        b
+    }
+
+    /// The arc from ID 0 clockwise to this one.
+    fn to(id: NodeId) -> Arc {
+        Arc::from_bytes(*id.as_bytes())
+    }
+
+    /// The sum, less whole turns.
+    fn plus(self, other: Arc) -> Arc {
+        let (low, carry) = self.low.overflowing_add(other.low);
+        Arc { high: self.high.wrapping_add(other.high).wrapping_add(carry.into()), low }
+    }
+
+    /// The difference, plus a whole turn if it is negative.
+    fn minus(self, other: Arc) -> Arc {
+        let (low, borrow) = self.low.overflowing_sub(other.low);
+        Arc { high: self.high.wrapping_sub(other.high).wrapping_sub(borrow.into()), low }
+    }
 }
 
 /// The arc from `a` to `b`, going clockwise.
 pub fn clockwise(a: NodeId, b: NodeId) -> Arc {
-    Arc(subtract(*b.as_bytes(), *a.as_bytes()))
+    Arc::to(b).minus(Arc::to(a))
 }
 
 /// The arc from `a` to `b`, going round by `side`.
@@ -88,10 +122,9 @@ pub fn distance(a: NodeId, b: NodeId) -> Arc {
 
 /// The ID that lies `by` from `a`, going round by `side`.
 pub fn offset(a: NodeId, by: Arc, side: Side) -> NodeId {
-    NodeId::from_bytes(match side {
-        Side::Right => add(*a.as_bytes(), by.0),
-        Side::Left => subtract(*a.as_bytes(), by.0),
-    })
+    let a = Arc::to(a);
+    let end = if side == Side::Right { a.plus(by) } else { a.minus(by) };
+    NodeId::from_bytes(end.to_bytes())
 }
 
 /// Orders two IDs by their distance to `point`. Of two at equal distance on either side the clockwise one
@@ -105,26 +138,6 @@ pub fn nearer(point: NodeId, a: NodeId, b: NodeId) -> Ordering {
 pub fn between(a: NodeId, x: NodeId, b: NodeId) -> bool {
     let (ax, ab) = (clockwise(a, x), clockwise(a, b));
     ax != Arc::ZERO && (ab == Arc::ZERO || ax < ab)
-}
-
-fn add(mut a: [u8; 20], b: [u8; 20]) -> [u8; 20] {
-    let mut carry = 0u16;
-    for (x, y) in a.iter_mut().zip(b).rev() {
-        let sum = u16::from(*x) + u16::from(y) + carry;
-        *x = sum as u8;
-        carry = sum >> 8;
-    }
-    a
-}
-
-fn subtract(mut a: [u8; 20], b: [u8; 20]) -> [u8; 20] {
-    let mut borrow = 0i16;
-    for (x, y) in a.iter_mut().zip(b).rev() {
-        let diff = i16::from(*x) - i16::from(y) - borrow;
-        *x = diff as u8;
-        borrow = i16::from(diff < 0);
-    }
-    a
 }
 
 #[cfg(test)]

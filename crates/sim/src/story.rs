@@ -42,11 +42,11 @@ pub struct Figures {
     pub ring_s: Option<f64>,
     /// Addresses held twice when the cut ended.
     pub doubled: Option<usize>,
-    /// From the end of the cut until no address was held twice.
+    /// From the end of the cut until the last look at which an address was held twice.
     pub decided_s: Option<f64>,
     /// Ranges that nodes began to speak for though they could not copy them in time, since the cut ended.
     pub uncopied: Option<u64>,
-    /// From the last start until everybody had an address; after a cut, from when the last loser lost its own.
+    /// From the last start, or from the end of the cut, until everybody had an address.
     pub leased_s: Option<f64>,
 }
 

@@ -11,13 +11,17 @@ use std::time::Duration;
 
 use common::{INSTANCE, packet, settled};
 use proto::vpn::address::Subnet;
+use warren_sim::latency::DelayMatrix;
 use warren_sim::population::Population;
 use warren_sim::story::{self, Story};
-use warren_sim::world::{HostId, World};
+use warren_sim::world::{HostId, World, WorldConfig};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Time in which every member of these networks has a lease.
 const LEASE_MAX: Duration = Duration::from_secs(60);
+
+/// The protocol number of ICMP in an IPv4 header.
+const ICMP: u8 = 1;
 
 /// 10.9.0.0/24: 253 addresses that a node can have.
 fn subnet() -> Option<Subnet> {
@@ -96,6 +100,54 @@ fn sim_vn_01_members_ping_by_ipv4_and_ipv6() {
         common::mean(&later),
         worst(&later)
     );
+}
+
+/// Small rings whose members start within a moment, and find each other by what is still being copied and
+/// merged: a program must not be told that an address is nobody's while its owner has it.
+#[test]
+fn sim_vn_01_who_has_just_leased_is_found() {
+    const MEMBERS: usize = 7;
+    for (seed, pause) in (0..20).flat_map(|seed| [20, 200, 2_000].map(|ms| (seed, ms))) {
+        let matrix = match seed % 2 {
+            0 => DelayMatrix::king_like(MEMBERS, seed),
+            _ => DelayMatrix::uniform(MEMBERS, Duration::from_micros(200)),
+        };
+        let mut world = World::new(WorldConfig::new(seed, matrix));
+        let mut population = members(MEMBERS);
+        population.seeds = 2;
+        let hosts: Vec<HostId> = (0..MEMBERS).map(|_| population.add(&mut world)).collect();
+        let mut start = world.now().instant;
+        for &host in &hosts {
+            world.start_at(host, start);
+            let [share] = world.draw();
+            start = start + Duration::from_millis(pause) * share.into() / 256;
+        }
+        let lacks = |world: &World| hosts.iter().any(|&host| ipv4(world, host).is_none());
+        world.run_while(lacks, LEASE_MAX).expect("everybody leases");
+
+        let mut open: BTreeSet<(HostId, HostId)> = BTreeSet::new();
+        for &from in &hosts {
+            open.extend(hosts.iter().filter(|&&to| to != from).map(|&to| (from, to)));
+        }
+        // As a ping does: once a second.
+        for _ in 0..3 {
+            for &(from, to) in &open {
+                let ends = (ipv4(&world, from), ipv4(&world, to));
+                let (Some(source), Some(destination)) = ends else { continue };
+                world.send_packet(from, packet(source.into(), destination.into(), b"ping"));
+            }
+            world.run_for(SECOND);
+            for &host in &hosts {
+                for received in world.received(host) {
+                    assert_ne!(received[9], ICMP, "seed {seed}, {pause} ms: told of no such host");
+                    let source =
+                        Ipv4Addr::from(<[u8; 4]>::try_from(&received[12..16]).expect("four"));
+                    open.retain(|&(from, to)| to != host || ipv4(&world, from) != Some(source));
+                }
+            }
+        }
+        assert!(open.is_empty(), "seed {seed}, {pause} ms: {open:?} did not reach each other");
+    }
 }
 
 #[test]

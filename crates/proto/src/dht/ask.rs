@@ -149,6 +149,10 @@ impl<A: Clone> Asked<A> {
         matches!(self.points[usize::from(index)].state, State::Due(_) | State::Sent { .. })
     }
 
+    pub(super) fn is_answered(&self, index: u8) -> bool {
+        self.points[usize::from(index)].state == State::Answered
+    }
+
     pub(super) fn is_lost(&self, index: u8) -> bool {
         self.points[usize::from(index)].state == State::Lost
     }

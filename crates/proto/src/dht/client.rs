@@ -520,6 +520,11 @@ impl Dht {
             cx.effects.extend(found);
         }
         match get.outcome(op.started, time_out, now) {
+            Some(Outcome::Failed(Failure::NoMajority))
+                if !time_out && get.ask_answered_again(now) =>
+            {
+                true
+            }
             Some(outcome) => {
                 tell(&mut op.tell, outcome, cx);
                 false

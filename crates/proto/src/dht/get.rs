@@ -19,6 +19,10 @@ use std::time::Duration;
 const VALUES_MAX: usize = 1_024;
 /// After this time the reader no longer waits for the last points, if more than half of the eight answered.
 const SETTLE: Duration = Duration::from_secs(2);
+/// Pause before replicas that disagree are asked again, and how often it doubles: a write and its copies are
+/// there after some round trips, or after the seconds that replicas in a ring that grows take to be ready.
+const AGAIN_PAUSE: Duration = Duration::from_millis(300);
+const AGAIN_DOUBLINGS: u32 = 2;
 /// How often a certificate is asked for before the values it would prove are dropped.
 const CERTIFICATE_TRIES: u8 = 3;
 
@@ -32,6 +36,8 @@ pub(super) struct Get {
     /// Values that were found since the caller was told last, if it wants to be told.
     pub(super) fresh: Vec<Record>,
     tells: bool,
+    /// How often all were asked again because they disagreed.
+    rounds: u32,
     /// Values whose owner's certificate is on its way.
     unverified: BTreeMap<NodeId, Unverified>,
 }
@@ -65,13 +71,15 @@ impl Get {
             found: BTreeMap::new(),
             fresh: Vec::new(),
             tells,
+            rounds: 0,
             unverified: BTreeMap::new(),
         }
     }
 
     /// What to ask a point: the page after the last one it gave.
     pub(super) fn question(&self, index: u8) -> Body {
-        let after = self.asked.answer_of(index).and_then(|(_, page)| page.last);
+        let page = self.asked.answer_of(index).map(|(_, page)| page);
+        let after = page.filter(|page| page.more).and_then(|page| page.last);
         Body::Get { key: self.key, after, budget: VALUES_BYTES_MAX as u16 }
     }
 
@@ -181,6 +189,15 @@ impl Get {
         }
     }
 
+    /// Asks all that answered once more, after a pause that grows; says whether there are any.
+    pub(super) fn ask_answered_again(&mut self, now: Instant) -> bool {
+        let answered: Vec<u8> = (0..REPLICAS).filter(|&i| self.asked.is_answered(i)).collect();
+        let at = now + AGAIN_PAUSE * (1 << self.rounds.min(AGAIN_DOUBLINGS));
+        answered.iter().for_each(|&i| self.asked.ask_again(i, at));
+        self.rounds += 1;
+        !answered.is_empty()
+    }
+
     /// Whether a replica that holds the same is read to its end, or being read.
     fn is_read_elsewhere(&self, digest: u64) -> bool {
         (0..REPLICAS).any(|i| {
@@ -201,7 +218,9 @@ impl Get {
         self.asked.count(|p| p.ready && p.holder == Some(record.owner))
     }
 
-    /// What the read has come to, if it is at its end.
+    /// What the read has come to, if it is at its end. That nothing is there counts before the time is out only
+    /// if most of those who answer are ready and none has a value: else it is perhaps just being written, or
+    /// copied to those who are new to the key.
     pub(super) fn outcome(
         &self,
         started: Instant,
@@ -224,9 +243,12 @@ impl Get {
         let found: Vec<&Record> = self.found.values().filter(counts).collect();
         let all_read = pages.values().all(|p| !p.more || self.is_read_elsewhere(p.digest));
         let complete = all_read && !reading && self.unverified.is_empty();
+        let is_undoubted =
+            ready * 2 > pages.len() && pages.values().all(|page| page.holder.is_none());
         Some(if !found.is_empty() {
             Outcome::Values { records: found.into_iter().cloned().collect(), complete }
         } else if is_majority(self.asked.count(|p| p.ready && p.holder.is_none() && p.digest == 0))
+            && (time_out || is_undoubted)
         {
             Outcome::Absent
         } else if pages.is_empty() {

@@ -396,26 +396,6 @@ fn sim_dh_02_of_two_owners_in_a_split_ring_one_is_left_after_the_merge() {
 }
 
 #[test]
-fn sim_dh_03_get_pages_300_values() {
-    let mut ring = Ring::new(3, 300);
-    let (ids, key) = (ring.ids(), key(Kind::Slot, 1));
-    for &id in &ids {
-        ring.put(id, key, &[id.as_bytes().as_slice(), &[0; 80]].concat(), HOUR);
-    }
-    ring.run(Duration::from_secs(200));
-    let before = ring.bytes;
-    match ring.get(ids[17], key) {
-        Outcome::Values { records, complete } => {
-            assert_eq!((records.len(), complete), (300, true));
-        }
-        other => panic!("{other:?}"),
-    }
-    let size = 300 * (100 + 92);
-    let share = (ring.bytes - before) as f64 / size as f64;
-    assert!(share < 4.0, "replicas that agree are read once: {share}");
-}
-
-#[test]
 fn sim_dh_04_soft_state_lives_while_its_owner_lives() {
     let mut ring = Ring::new(4, 30);
     let ids = ring.ids();
@@ -525,26 +505,6 @@ fn unit_rv_03_only_a_notice_of_the_authority_stands_under_a_key_of_notices() {
 }
 
 #[test]
-fn values_are_told_as_they_are_found_each_once() {
-    let mut ring = Ring::new(13, 20);
-    let (ids, key) = (ring.ids(), key(Kind::Slot, 1));
-    for &id in &ids[..15] {
-        ring.put(id, key, b"v", HOUR);
-    }
-    ring.run(Duration::from_secs(11));
-    let op = OpId(1);
-    ring.with(ids[18], |dht, cx| dht.get_as_found(op, key, cx)).expect("starts");
-    while ring.found.is_empty() {
-        ring.run(Duration::from_millis(1));
-    }
-    assert!(!ring.done.contains_key(&op), "the read goes on when the first is told");
-    ring.run(Duration::from_secs(11));
-    let mut found: Vec<NodeId> = ring.found.iter().map(|(_, owner)| *owner).collect();
-    found.sort();
-    assert_eq!(found, ids[..15]);
-}
-
-#[test]
 fn what_is_let_lapse_ends_with_its_time_and_is_not_taken_back() {
     let mut ring = Ring::new(14, 20);
     let (ids, key) = (ring.ids(), key(Kind::Slot, 1));
@@ -625,3 +585,5 @@ fn a_forged_record_is_neither_stored_nor_reported() {
     assert_eq!(ring.values(ids[4], key), [b"true".to_vec()]);
     assert!(ring.nodes.values().map(|n| n.dht.counts().forged).sum::<u64>() > 0);
 }
+
+mod read;

@@ -250,10 +250,10 @@ impl Vpn {
             Some(Lookup::Owner(owner)) if owner == id => {
                 self.grant(id, ip, now);
             }
-            Some(Lookup::Owner(_) | Lookup::Nobody) => {
+            Some(Lookup::Owner(_)) => {
                 self.refresh(ip, now);
             }
-            _ => {}
+            _ => self.resolver.hear_claim(ip),
         }
     }
 

@@ -21,6 +21,8 @@ pub const ADDRESSES_MAX: usize = 65_536;
 pub const ASKS_MAX: usize = 64;
 /// How long it is remembered that nobody owns an address.
 pub const ABSENT_LIFE: Duration = Duration::from_secs(5);
+/// The same if a member says that it does, or if the overlay did not answer.
+const DOUBTED_LIFE: Duration = Duration::from_secs(1);
 /// After that, a question counts as not answered.
 pub const ASK_LIFE: Duration = Duration::from_secs(10);
 /// Pause before an owner is asked for again after the overlay did not answer, or after somebody else used
@@ -58,6 +60,8 @@ struct Entry {
     known: Option<Option<NodeId>>,
     asking: Option<Op>,
     asked_at: Instant,
+    /// Somebody says that the address is taken.
+    claimed: bool,
     failures: u32,
 }
 
@@ -119,6 +123,16 @@ impl Resolver {
         true
     }
 
+    /// Notes that a member says that it has an address: an answer that nobody has it, given or to come, is
+    /// from before that is known everywhere.
+    pub(super) fn hear_claim(&mut self, ip: IpAddr) {
+        let Some(entry) = self.entries.get_mut(&ip) else { return };
+        entry.claimed = true;
+        if entry.known == Some(None) {
+            self.timers.set_earlier(ip, entry.asked_at + DOUBTED_LIFE);
+        }
+    }
+
     /// Forgets an owner that cannot be reached: the address may be another's by now. The next packet asks.
     pub(super) fn doubt(&mut self, ip: IpAddr) {
         if self.entries.get(&ip).is_some_and(|entry| entry.asking.is_none()) {
@@ -134,7 +148,13 @@ impl Resolver {
         }
         self.entries.insert(
             ip,
-            Entry { known: Some(Some(node)), asking: None, asked_at: now, failures: 0 },
+            Entry {
+                known: Some(Some(node)),
+                asking: None,
+                asked_at: now,
+                claimed: true,
+                failures: 0,
+            },
         );
         self.timers.set(ip, now + LEASE_LIFE);
     }
@@ -152,7 +172,7 @@ impl Resolver {
             (Answer::Nearest(node), IpAddr::V6(v6)) if owns_ipv6(*node, v6) => {
                 self.settle(ip, Some(*node), LEASE_LIFE, now)
             }
-            (Answer::Nearest(_), IpAddr::V6(_)) => self.settle(ip, None, ABSENT_LIFE, now),
+            (Answer::Nearest(_), IpAddr::V6(_)) => self.settle_absence(ip, now),
             _ => self.unanswered(ip, now)?,
         };
         Some((ip, change))
@@ -191,6 +211,7 @@ impl Resolver {
             known: None,
             asking: None,
             asked_at: cx.now,
+            claimed: false,
             failures: 0,
         });
         entry.asked_at = cx.now;
@@ -211,8 +232,13 @@ impl Resolver {
         let pinned = found.iter().find(|f| f.pinned.map(IpAddr::V4) == Some(ip));
         match pinned.or(found.first()) {
             Some(f) => self.settle(ip, Some(f.owner), f.life.min(LEASE_LIFE), now),
-            None => self.settle(ip, None, ABSENT_LIFE, now),
+            None => self.settle_absence(ip, now),
         }
+    }
+
+    fn settle_absence(&mut self, ip: IpAddr, now: Instant) -> Change {
+        let is_doubted = self.entries.get(&ip).is_some_and(|entry| entry.claimed);
+        self.settle(ip, None, if is_doubted { DOUBTED_LIFE } else { ABSENT_LIFE }, now)
     }
 
     fn settle(
@@ -226,7 +252,7 @@ impl Resolver {
             entry.known = Some(owner);
             entry.asking = None;
             entry.failures = 0;
-            self.timers.set(ip, now + life.max(ABSENT_LIFE));
+            self.timers.set(ip, now + life.max(DOUBTED_LIFE));
         }
         owner.map_or(Change::Nobody { proven: true }, Change::Owner)
     }
@@ -241,7 +267,7 @@ impl Resolver {
             return None;
         }
         entry.known = Some(None);
-        self.timers.set(ip, now + ABSENT_LIFE);
+        self.timers.set(ip, now + DOUBTED_LIFE);
         Some(Change::Nobody { proven: false })
     }
 

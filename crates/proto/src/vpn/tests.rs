@@ -487,6 +487,23 @@ fn an_address_that_was_nobodys_is_looked_up_again_after_some_seconds() {
 }
 
 #[test]
+fn an_address_that_was_nobodys_is_looked_up_again_soon_if_its_owner_says_so() {
+    let mut world = World::of(2);
+    world.connect(0, 1);
+    let taken = udp(ip(2).into(), ip(77).into(), b"to a new lease");
+    world.send(0, &taken);
+    world.table.insert(lease::name_of("lab", ip(77)), (1, Op(u64::MAX)));
+    let now = world.now.0;
+    world.hosts[0].vpn.handle_announced(id(1), Some(ip(77)), now);
+    world.drain(0);
+    world.send(0, &taken);
+    assert_eq!(world.hosts[0].vpn.holder(ip(77).into()), None, "asked less than a second ago");
+    world.pass(Duration::from_secs(1));
+    world.send(0, &taken);
+    assert_eq!(world.hosts[0].vpn.holder(ip(77).into()), Some(id(1)));
+}
+
+#[test]
 fn one_peer_cannot_make_us_look_up_many_addresses_at_a_time() {
     let mut world = World::of(2);
     world.connect(0, 1);
