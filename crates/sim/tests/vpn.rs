@@ -120,7 +120,7 @@ fn sim_vn_01_who_has_just_leased_is_found() {
         for &host in &hosts {
             world.start_at(host, start);
             let [share] = world.draw();
-            start = start + Duration::from_millis(pause) * share.into() / 256;
+            start += Duration::from_millis(pause) * share.into() / 256;
         }
         let lacks = |world: &World| hosts.iter().any(|&host| ipv4(world, host).is_none());
         world.run_while(lacks, LEASE_MAX).expect("everybody leases");
