@@ -77,7 +77,11 @@ impl Service {
         shown: Shown<'_>,
         now: UnixTime,
     ) -> Result<Outcome> {
-        let mut tx = self.0.store.begin().await?;
+        let store = &self.0.store;
+        let mut tx = match is_of_node(command) {
+            true => store.begin_together().await?,
+            false => store.begin().await?,
+        };
         let locked = store::lock_group(&mut tx, group, caller, now).await?;
         let locked = locked.ok_or(Refusal::NotFound("group"))?;
         let mut authority = None;
@@ -119,7 +123,10 @@ impl Service {
         if let Some(head) = &outcome.head {
             store::chain::set_head(&mut tx, locked.facts.id, head).await?;
         }
-        tx.commit().await.map_err(store::StoreError::from)?;
+        match is_of_node(command) {
+            true => store.commit_together(tx).await?,
+            false => tx.commit().await.map_err(store::StoreError::from)?,
+        }
         if let Some(authority) = authority {
             self.0.authorities.put_back(locked.facts.id, authority);
         }
@@ -170,13 +177,14 @@ impl Service {
         let event = Event::EnrolmentRefused { code: refusal.code(), token };
         let noted = store::apply(&mut tx, locked, &event).await;
         let noted = match noted {
-            Ok(()) => tx.commit().await.map_err(store::StoreError::from),
+            Ok(()) => self.0.store.commit_together(tx).await,
             Err(error) => Err(error),
         };
         noted.map_or_else(Error::from, |()| refusal.into())
     }
 }
 
+/// Whether it changes nothing but what its node gets: such commands come many at a time, and wait for the disk together.
 const fn is_of_node(command: &Command) -> bool {
     matches!(command, Command::NameNode { .. } | Command::Certify { .. } | Command::Renew { .. })
 }

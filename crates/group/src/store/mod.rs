@@ -6,11 +6,12 @@
 //! and in PostgreSQL those of two groups do not wait for each other. SQLite has one writer anyway;
 //! readers see the last commit and wait for nobody (write-ahead log).
 //!
-//! What must hold: what was committed survives a crash of the process and of the machine
-//! (`synchronous=FULL`). Every statement is text from this folder; values are only ever bound.
+//! What must hold: what was answered survives a crash of the process and of the machine: a commit waits
+//! for the disk (`synchronous=FULL`), or its command does (`durable`). Every statement is text from this folder; values are only ever bound.
 //!
 //! | file | question |
 //! |---|---|
+//! | `durable` | when is a commit on disk, if many wait for that together |
 //! | `column` | how a column becomes a value |
 //! | `load` | what may a command know |
 //! | `apply`, `apply_site` | how does an event change the tables |
@@ -28,6 +29,7 @@ pub mod check;
 mod column;
 pub mod detail;
 pub mod device;
+mod durable;
 pub mod load;
 mod page;
 pub mod read;
@@ -38,12 +40,15 @@ use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, SqlSafeStr, Transaction};
+
+use durable::Log;
 
 pub use apply::apply;
 pub use apply_site::{SITE, apply_site, note_site};
@@ -73,6 +78,9 @@ pub enum StoreError {
     /// Neither SQLite nor PostgreSQL.
     #[error("the database must be sqlite:PATH or postgres://USER@HOST/NAME")]
     Url,
+    /// What was committed may not be on disk.
+    #[error("the disk of the database: {0}")]
+    Disk(std::io::Error),
     /// Its file cannot be made.
     #[error("cannot make the database file: {0}")]
     File(std::io::Error),
@@ -100,6 +108,8 @@ pub struct Store {
     kind: Kind,
     writers: AnyPool,
     readers: AnyPool,
+    /// Of SQLite.
+    log: Option<Arc<Log>>,
 }
 
 impl Store {
@@ -108,6 +118,7 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let (kind, url) = prepare(url)?;
+        let log = url.strip_prefix("sqlite:").map(|path| Arc::new(Log::of(path)));
         let options: AnyConnectOptions = url.parse()?;
         let (most_writers, most_readers) = match kind {
             Kind::Sqlite => (1, SQLITE_READERS),
@@ -116,7 +127,7 @@ impl Store {
         let writers = pool(kind, most_writers).connect_with(options.clone()).await?;
         migrations().run(&writers).await?;
         let readers = pool(kind, most_readers).connect_lazy_with(options);
-        Ok(Self { kind, writers, readers })
+        Ok(Self { kind, writers, readers, log })
     }
 
     /// Returns which database it is.
@@ -128,9 +139,30 @@ impl Store {
     pub async fn begin(&self) -> Result<Write, StoreError> {
         Ok(match self.kind {
             // A read that wants to write later would fail where somebody wrote in between.
-            Kind::Sqlite => self.writers.begin_with("BEGIN IMMEDIATE").await?,
+            Kind::Sqlite => {
+                self.writers.begin_with("PRAGMA synchronous = FULL; BEGIN IMMEDIATE").await?
+            }
             Kind::Postgres => self.writers.begin().await?,
         })
+    }
+
+    /// The same for a transaction that ends with [`Store::commit_together`]: see `durable` for what may do so.
+    pub async fn begin_together(&self) -> Result<Write, StoreError> {
+        Ok(match self.kind {
+            Kind::Sqlite => {
+                self.writers.begin_with("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE").await?
+            }
+            Kind::Postgres => self.writers.begin().await?,
+        })
+    }
+
+    /// Commits, lets the next one write, and waits for the disk together with others.
+    pub async fn commit_together(&self, tx: Write) -> Result<(), StoreError> {
+        tx.commit().await?;
+        match &self.log {
+            Some(log) => log.sync().await.map_err(StoreError::Disk),
+            None => Ok(()),
+        }
     }
 
     /// Takes a connection that reads.
