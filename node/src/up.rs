@@ -15,7 +15,7 @@ use proto::vpn::address::{Subnet, ipv6_of};
 use proto::vpn::lease::AddressPolicy;
 use proto::vpn::verdict::Mode;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::api;
 use crate::bootstrap;
@@ -118,16 +118,23 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
     ];
     let is_alone = names[0].is_empty() && overlays.knows_nobody(Kind::Private);
     let trouble = (role == Role::Member && identities.group.is_some() && is_alone).then(|| {
-        let text = "no node to join by is named, so this one waits until others call it: name one \
-                    with --bootstrap HOST:PORT, or get a blob of a group that names some";
+        let hint = match keeper {
+            Some(_) => "name one in the settings of the group at its service, which this node asks",
+            None => "get a blob of a group that names some",
+        };
+        let text = format!(
+            "no node to join by is named, so this one waits until others call it: name one with \
+             --bootstrap HOST:PORT, or {hint}"
+        );
         tracing::warn!("{text}");
-        text.to_owned()
+        text
     });
     let node = make_node(&identities, &overlays, &joined_by, vpn, clock)?;
     let (watchers, moved) = mpsc::channel(MOVED_MAX);
-    for names in names {
-        tokio::spawn(names.watch(watchers.clone()));
-    }
+    let [group, public] = names;
+    let ((names, renamed), (_, fixed)) = (watch::channel(Vec::new()), watch::channel(Vec::new()));
+    tokio::spawn(group.watch(renamed, watchers.clone()));
+    tokio::spawn(public.watch(fixed, watchers));
     notify::ready();
     tracing::info!(node = %node.id(), %listen, version = env!("CARGO_PKG_VERSION"), "started");
     Ok(Driver {
@@ -142,6 +149,7 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
         lane,
         punts,
         questions,
+        names,
         moved,
         excluded,
         device,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use common::net::{Node, PATIENCE, PORT, took, underlay};
+use common::net::{Node, PATIENCE, PORT, refused, took, underlay};
 use common::{Member, WARREN, fake_clock, text};
 use lab::{Account, Lab, Service, Switch, eventually};
 use serde_json::json;
@@ -21,6 +21,8 @@ const ADDRESS_AFTER_APPROVAL: Duration = Duration::from_secs(5);
 
 /// All pairs ping again so long after a restart without the service, by the row OV-01.
 const RECONNECT_MAX: Duration = Duration::from_secs(60);
+/// A node without links joins by what is named now within this time: its longest pause, and half of it.
+const HEALED_MAX: Duration = Duration::from_secs(90);
 /// The longest first pause of a renewal that failed: 30 s and half of it.
 const RENEWAL_PAUSE_MAX: Duration = Duration::from_secs(45);
 /// Seconds of a day.
@@ -128,17 +130,9 @@ impl Site {
         Ok(refused.map(|entry| entry["details"].to_string()).collect())
     }
 
-    /// Runs a daemon that must end by itself; returns exit code and the line for the user.
+    /// Runs a daemon by a blob that it is refused with; returns exit code and the line for the user.
     fn refused(&self, node: &Node, blob: &str) -> Result<(i32, String)> {
-        let blob = self.keep("refused", blob)?;
-        let mut command = node.host.command(WARREN);
-        command.args(["bootstrap", "--blob", text(&blob), "--metrics", "off"]);
-        command.args(["--state-dir", text(&node.member.state)]);
-        let mut daemon = node.host.spawn(command)?;
-        let status = daemon.wait_exit(PATIENCE).with_context(|| daemon.log())?;
-        let log = daemon.log();
-        let told = log.lines().find(|line| line.starts_with("warren: ")).context("no line")?;
-        Ok((status.code().context("it was killed")?, told.to_owned()))
+        refused(node, &self.keep("refused", blob)?)
     }
 }
 
@@ -263,6 +257,35 @@ fn logged_at(log: &str, text: &str) -> Result<f64> {
     let time = line.split('T').nth(1).and_then(|rest| rest.split('Z').next()).context("no time")?;
     let parts: Vec<f64> = time.split(':').map(str::parse).collect::<Result<_, _>>()?;
     Ok(parts.iter().fold(0.0, |sum, part| sum * 60.0 + part))
+}
+
+#[test]
+fn ns_ov_07_nodes_to_join_by_that_are_named_later_are_joined_by_without_a_restart() -> Result<()> {
+    let mut site = Site::new()?;
+    site.service.name_bootstrap(&site.ana, "team", &[])?;
+    let blob = site.blob(&site.ana, "team")?;
+    let (mut first, mut second) = (site.node(1)?, site.node(2)?);
+    for node in [&mut first, &mut second] {
+        site.start(node, &blob)?;
+        node.wait_for_log("no node to join by is named")?;
+    }
+    // Nobody touches the nodes from here on; an outage in between is none of their concern.
+    site.service.stop()?;
+    site.service.resume()?;
+    ensure!(second.peers()?.is_empty() && second.status("trouble")?.contains("no node to join by"));
+    site.service.name_bootstrap(&site.ana, "team", &[&bootstrap(1)])?;
+    took("joined after the administrator named a node to join by", || {
+        eventually(HEALED_MAX, || second.wait_joined())
+    })?;
+    first.reach(&second.ipv4()?)?;
+    ensure!(second.ask(&["status"])?["trouble"].is_null(), "{}", second.log());
+
+    // The list is kept: with no other memory of its peers the node finds them while the service is gone.
+    site.service.stop()?;
+    second.stop()?;
+    std::fs::remove_file(second.member.state.join("peers.json"))?;
+    site.start(&mut second, &blob)?;
+    second.wait_joined()
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub async fn membership(
     clock: Clock,
 ) -> Result<Option<Membership>, Failure> {
     let Some(enrolment) = config.enrolment().cloned() else { return Ok(None) };
+    // What was handed over counts besides whatever the service names, now and later.
+    let handed = config.blob.iter().flat_map(|blob| blob.bootstrap.clone());
+    config.bootstrap.extend(handed.collect::<Vec<_>>());
     let key = key(config, state)?;
     let group = config.group()?.to_owned();
     let mut flow = Flow::newcomer(key.clone(), &group, host_name(), seed()?);
@@ -101,12 +104,7 @@ async fn ask_for_grant(
 fn adopt(config: &mut Config, grant: Grant) -> Result<(), Failure> {
     let earlier = config.blob.take();
     config.stale_policy.get_or_insert(grant.stale_policy);
-    let mut bootstrap = grant.bootstrap;
-    let others = earlier.iter().flat_map(|blob| &blob.bootstrap);
-    let others: Vec<_> = others.filter(|one| !bootstrap.contains(one)).cloned().collect();
-    bootstrap.extend(others);
-    bootstrap.truncate(pki::BOOTSTRAP_MAX);
-    let mut blob = Blob::new(grant.network, grant.ca, bootstrap, grant.secrets);
+    let mut blob = Blob::new(grant.network, grant.ca, grant.bootstrap, grant.secrets);
     blob.root = grant.root;
     blob.certificate = Some(grant.certificate);
     blob.notices = grant.notices.lines().map(str::to_owned).collect();
