@@ -136,6 +136,40 @@ fn sim_rv_03_a_subscription_made_during_the_revocation_is_not_lost() {
 }
 
 #[test]
+fn sim_rv_03_who_missed_more_notices_than_it_is_told_has_the_rest_from_its_peers_in_two_seconds() {
+    const MISSED: u64 = 10;
+    let mut group = Group::new();
+    let (mut world, hosts) = settled(&group.population(30), 7);
+    world.run_for(SUBSCRIBED);
+    let (announcer, late) = (hosts[2], hosts[12]);
+    // It keeps its links and hears nothing of ten revocations, until its peers have stopped telling it.
+    world.intercept(move |from, to, bytes| {
+        (from == late || to == late) && carrier(bytes).is_some_and(|way| way != Carrier::Table)
+    });
+    for n in 0..MISSED {
+        let news = group.revoke(Revoked::User(format!("user-{n}")), world.now().unix);
+        announce(&mut world, announcer, news);
+        world.run_for(SECOND);
+    }
+    world.run_for(10 * SECOND);
+    assert_eq!((notices(&world, announcer), notices(&world, late)), (MISSED, 0));
+    // The next one puts out a peer of it, and comes with three earlier ones: it cannot be read yet.
+    let victim = *peers(&world, late)
+        .iter()
+        .find(|&&peer| world.id(announcer) != Some(peer))
+        .expect("has peers");
+    world.intercept(|_, _, bytes| carrier(bytes) == Some(Carrier::Broadcast));
+    let news = group.revoke(Revoked::Node(victim), world.now().unix);
+    announce(&mut world, announcer, news);
+    let lags = |world: &World| notices(world, late) <= MISSED;
+    let took = world.run_while(lags, DEADLINE).expect("peers tell it the rest");
+    println!("{MISSED} missed notices and the next one were there after {took:?}");
+    let notified = world.node(late).expect("runs").counters(INSTANCE).news.notified;
+    assert!(notified > 0, "nobody told it as a subscriber");
+    assert!(!peers(&world, late).contains(&victim), "still linked");
+}
+
+#[test]
 fn sim_rv_06_where_the_overlay_says_nothing_the_list_of_the_service_puts_a_member_out() {
     const MALICIOUS: usize = 40;
     /// How often the list is fetched by a node that cannot wait at the service for its change.

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::authority::{Carrier, Group, announce, carrier, linked_with, notices};
-use common::{INSTANCE, SETTLE_MAX, settled, wait_for_ring};
+use common::{INSTANCE, SETTLE_MAX, placed, settled, wait_for_ring};
 use pki::Revoked;
 use proto::link::sent::Cause;
 use proto::node::api::Answer;
@@ -15,6 +15,8 @@ use warren_sim::world::{HostId, World};
 const SECOND: Duration = Duration::from_secs(1);
 /// In which time a revocation must have worked.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// In which time whoever has its place draws its shortcuts.
+const SHORTCUTS: Duration = Duration::from_secs(15);
 /// A new link is looked at within this time, though the one at its other end drops what it can.
 const LOOKED_AT: Duration = Duration::from_secs(3);
 /// A link lasts so long before it is subscribed to, at most, and the subscription is stored.
@@ -34,7 +36,8 @@ fn sim_rv_04_a_broadcast_reaches_everybody_by_one_message_each() {
         let mut group = Group::new();
         let mut population = group.population(nodes);
         population.arrival = Duration::from_millis(30);
-        let (mut world, hosts) = settled(&population, 1);
+        let (mut world, hosts) = placed(&population, 1);
+        world.run_for(SHORTCUTS);
         // Whoever did not get the broadcast would learn of it over its links.
         world.intercept(|_, _, bytes| carrier(bytes).is_some_and(|way| way != Carrier::Broadcast));
         let news = group.revoke(Revoked::User("somebody else".into()), world.now().unix);

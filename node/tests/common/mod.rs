@@ -5,6 +5,7 @@
 
 pub mod net;
 pub mod service;
+pub mod site;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

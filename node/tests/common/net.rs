@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use lab::{Host, Lab, Switch};
+use anyhow::{Context as _, Result, ensure};
+use lab::{Host, Lab, Switch, eventually};
 pub use lab::{Node, PATIENCE};
 
 use super::{Group, WARREN, fake_clock};
@@ -79,4 +79,27 @@ pub fn took<T>(what: &str, action: impl FnOnce() -> Result<T>) -> Result<T> {
     let result = action();
     println!("{what}: {:?}", start.elapsed());
     result
+}
+
+/// Waits until none of these nodes has a link with another one.
+pub fn cut(nodes: &[&Node], id: &str) -> Result<()> {
+    cut_within(PATIENCE, nodes, id)
+}
+
+/// The same with a bound.
+pub fn cut_within(bound: Duration, nodes: &[&Node], id: &str) -> Result<()> {
+    eventually(bound, || {
+        for node in nodes {
+            ensure!(node.peer(id)?.is_none(), "{} is still linked", node.name());
+        }
+        Ok(())
+    })
+}
+
+/// The time of day at which a line was logged first, in seconds.
+pub fn logged_at(log: &str, text: &str) -> Result<f64> {
+    let line = log.lines().find(|line| line.contains(text)).context("no such line")?;
+    let time = line.split('T').nth(1).and_then(|rest| rest.split('Z').next()).context("no time")?;
+    let parts: Vec<f64> = time.split(':').map(str::parse).collect::<Result<_, _>>()?;
+    Ok(parts.iter().fold(0.0, |sum, part| sum * 60.0 + part))
 }
