@@ -214,7 +214,8 @@ fn ns_rv_05_a_revocation_by_command_reaches_members_by_the_overlay_alone() -> Re
     }
     let revoke = ["revoke", "team", "--user", "ben", "--reason", "lost", "--wait", "20"];
     let printed = took("revoked, and known by all, after", || site.service.admin(&revoke))?;
-    ensure!(printed == "notice 1\nknown by 3 of 3 live members\n", "{printed}");
+    let expected = "notice 1\nben is no member of team any more\nknown by 3 of 3 live members\n";
+    ensure!(printed == expected, "{printed}");
     cut(&[&first, &second], &id)?;
     ensure!(second.log().contains("revoked by notice 1"), "{}", second.log());
     ensure!(second.ping(&address).is_err(), "a revoked node answers");
