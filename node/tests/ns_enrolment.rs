@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use common::net::{Node, PATIENCE, PORT, refused, run, took, underlay};
 use common::service::{self, Service};
-use common::{Member, WARREN, text};
+use common::{Group, Member, WARREN, text};
 use lab::{Lab, Switch, eventually};
 use pki::enrolment::{ANSWER_LEN_MAX, Code, Pin, REQUEST_LEN_MAX};
 use pki::{CertificateAuthority, StalePolicy};
@@ -66,7 +66,7 @@ impl Site {
 
     /// Runs a daemon by a blob that it is refused with; returns exit code and the line for the user.
     fn refused(&self, node: &Node, blob: &str) -> Result<(i32, String)> {
-        refused(node, &self.blob(blob)?)
+        refused(node, &self.blob(blob)?, &[])
     }
 }
 
@@ -170,6 +170,31 @@ fn ns_wb_09_each_refusal_has_its_line_and_exit_code() -> Result<()> {
         ensure!(!lines.contains(&line), "{line} is told for two reasons");
         lines.push(line);
     }
+    Ok(())
+}
+
+#[test]
+fn ns_wb_09_a_start_that_cannot_work_costs_no_place_of_the_quota() -> Result<()> {
+    let (site, group) = (Site::new()?, Group::new());
+    let node = site.node(2)?;
+    let blob = site.blob(&site.service.invitation()?)?;
+    let other = group.member("other", &["--ipv4", "10.42.0.7"]);
+    let port = format!("{}:{PORT}", underlay(77));
+    for (options, code, says) in [
+        (["--certificate", text(&other.certificate)], 3, "not for this node's key"),
+        (["--notices", "/nowhere/notices.txt"], 2, "name a file that is there"),
+        (["--listen", &port], 4, "this host has no such address"),
+    ] {
+        let (exit, line) = refused(&node, &blob, &options)?;
+        ensure!(exit == code && line.contains(says), "{exit}: {line}");
+    }
+    // With its own key as well: the address that the certificate fixes is not the one that is wanted.
+    std::fs::copy(other.state.join("key.pem"), node.member.state.join("key.pem"))?;
+    let both = ["--certificate", text(&other.certificate), "--address", "10.42.0.8"];
+    let (exit, line) = refused(&node, &blob, &both)?;
+    ensure!(exit == 2 && line.contains("the certificate fixes address 10.42.0.7"), "{line}");
+    let received = site.service.state().received.clone();
+    ensure!(received.is_empty(), "the service heard of it: {received:?}");
     Ok(())
 }
 

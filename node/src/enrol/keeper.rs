@@ -84,13 +84,14 @@ impl Keeper {
         clock: Clock,
     ) -> Result<Self, Failure> {
         let (driver, updates) = mpsc::channel(UPDATES_MAX);
-        let Membership { enrolment, mut flow } = membership;
+        let Membership { enrolment, mut flow, granted_at } = membership;
         if flow.renew_at().is_none() {
             let certificate = identity.certificate().clone();
             flow = flow.resume(certificate, None).map_err(Failure::identity)?;
         }
         let service = Service::new(&enrolment)?;
-        let report = Report { service: service.server(), ..Report::default() };
+        let report =
+            Report { service: service.server(), last_contact: granted_at, ..Report::default() };
         let (granted, authorities) = watch::channel(Vec::new());
         let renewals = Renewals { flow, service, granted, state, clock };
         let (trust, rng) = (identity.trust.clone(), Rng::new(seed()?));

@@ -65,10 +65,10 @@ pub fn command_at(node: &Node, offset: &str, verb: &str, blob: &Path) -> Command
 }
 
 /// Runs a node's daemon, by this blob, that must end by itself; returns exit code and the one line for the user.
-pub fn refused(node: &Node, blob: &Path) -> Result<(i32, String)> {
+pub fn refused(node: &Node, blob: &Path, options: &[&str]) -> Result<(i32, String)> {
     let mut command = node.host.command(WARREN);
     command.args(["bootstrap", "--blob", text(blob), "--metrics", "off"]);
-    command.args(["--state-dir", text(&node.member.state)]);
+    command.args(["--state-dir", text(&node.member.state)]).args(options);
     let mut daemon = node.host.spawn(command)?;
     let status = daemon.wait_exit(PATIENCE).with_context(|| daemon.log())?;
     let log = daemon.log();

@@ -119,7 +119,7 @@ impl Site {
 
     /// Runs a daemon by a blob that it is refused with; returns exit code and the line for the user.
     pub fn refused(&self, node: &Node, blob: &str) -> Result<(i32, String)> {
-        refused(node, &self.keep("refused", blob)?)
+        refused(node, &self.keep("refused", blob)?, &[])
     }
 }
 
