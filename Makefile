@@ -8,7 +8,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo unshare --user --map-root-user --
 # Programs that tests and demo start, each with its Debian package.
 PROGRAMS := ip:iproute2 nft:nftables ping:iputils-ping nsenter:util-linux setpriv:util-linux \
 	ssh:openssh-client sshd:openssh-server faketime:faketime \
-	iperf3:iperf3 initdb:postgresql curl:curl python3:python3 openssl:openssl git:git cc:gcc cmake:cmake
+	iperf3:iperf3 initdb:postgresql curl:curl jq:jq python3:python3 openssl:openssl git:git cc:gcc cmake:cmake
 
 # The browser is for tests of the pages alone: a demo does not fail for want of it.
 BROWSER := chromium:chromium chromedriver:chromium-driver

@@ -2,7 +2,8 @@
 //!
 //! At boot the network may come up after the daemon, and a pool of bootstrap nodes moves to other addresses in
 //! time. So a name that is not found is tried again at growing pauses, and all names now and then. What a name
-//! last meant stays until it means something else: a failed look-up takes nothing away.
+//! last meant stays until it means something else: a failed look-up takes nothing away. A group service may name
+//! others while the node runs.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use pki::HostPort;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -53,18 +54,25 @@ pub struct Moved {
 
 /// The bootstrap nodes that the settings name, of the group's overlay and of the public one.
 pub fn names(config: &Config) -> [Names; 2] {
-    let of_blob = config.blob.iter().flat_map(|blob| &blob.bootstrap);
     let of_public = config.public.iter().flat_map(|public| &public.bootstrap);
-    [
-        Names::new(Kind::Private, of_blob.chain(&config.bootstrap).cloned()),
-        Names::new(Kind::Public, of_public.cloned()),
-    ]
+    [Names::new(Kind::Private, of_group(config)), Names::new(Kind::Public, of_public.cloned())]
+}
+
+/// The bootstrap nodes of the group: those that it names itself come first.
+pub fn of_group(config: &Config) -> Vec<HostPort> {
+    let of_blob = config.blob.iter().flat_map(|blob| &blob.bootstrap);
+    let mut named = Vec::new();
+    for name in of_blob.chain(&config.bootstrap) {
+        if !named.contains(name) {
+            named.push(name.clone());
+        }
+    }
+    named
 }
 
 impl Names {
-    fn new(of: Kind, names: impl Iterator<Item = HostPort>) -> Self {
-        let name = |name| Name { name, endpoints: Vec::new(), is_missing: None };
-        Self { of, names: names.map(name).collect() }
+    fn new(of: Kind, names: impl IntoIterator<Item = HostPort>) -> Self {
+        Self { of, names: names.into_iter().map(Name::new).collect() }
     }
 
     /// Whether none is named.
@@ -77,6 +85,16 @@ impl Names {
         let all = self.names.iter().flat_map(|name| &name.endpoints);
         let mut seen = BTreeSet::new();
         all.filter(|endpoint| seen.insert(**endpoint)).copied().collect()
+    }
+
+    /// Takes other names; what those among them meant that were there before stays.
+    fn rename(&mut self, names: Vec<HostPort>) {
+        let mut former = std::mem::take(&mut self.names);
+        let known = |name: HostPort| match former.iter().position(|known| known.name == name) {
+            Some(n) => former.swap_remove(n),
+            None => Name::new(name),
+        };
+        self.names = names.into_iter().map(known).collect();
     }
 
     /// Looks all names up at a time. What cannot be found is told once.
@@ -94,22 +112,30 @@ impl Names {
         }
     }
 
-    /// Looks the names up again and again, until nobody listens. Addresses need no looking up.
-    pub async fn watch(mut self, moved: mpsc::Sender<Moved>) {
-        self.names.retain(|name| !name.endpoints.is_empty() || !name.is_address());
-        if self.names.iter().all(Name::is_address) {
-            return;
-        }
+    /// Looks the names up again and again, and others as soon as they are named, until nobody listens.
+    /// Addresses need no looking up again.
+    pub async fn watch(
+        mut self,
+        mut renamed: watch::Receiver<Vec<HostPort>>,
+        moved: mpsc::Sender<Moved>,
+    ) {
         let mut again = AGAIN_FIRST;
         loop {
             let is_whole = self.names.iter().all(|name| name.is_missing == Some(false));
             let pause = if is_whole { REFRESH } else { again };
+            let is_fixed = self.names.iter().all(Name::is_address);
             again = if is_whole { AGAIN_FIRST } else { (again * 2).min(AGAIN_LAST) };
+            let mut names = None;
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause), if !is_fixed => {}
+                named = next(&mut renamed) => names = Some(named),
                 () = moved.closed() => return,
             }
             let former: BTreeSet<_> = self.endpoints().into_iter().collect();
+            if let Some(names) = names {
+                self.rename(names);
+                again = AGAIN_FIRST;
+            }
             self.look_up().await;
             let endpoints = self.endpoints();
             let is_same = endpoints.iter().copied().collect::<BTreeSet<_>>() == former;
@@ -120,7 +146,19 @@ impl Names {
     }
 }
 
+/// The names as they are named next; for ever if nobody names any.
+async fn next(renamed: &mut watch::Receiver<Vec<HostPort>>) -> Vec<HostPort> {
+    match renamed.changed().await {
+        Ok(()) => renamed.borrow_and_update().clone(),
+        Err(_) => std::future::pending().await,
+    }
+}
+
 impl Name {
+    fn new(name: HostPort) -> Self {
+        Self { name, endpoints: Vec::new(), is_missing: None }
+    }
+
     fn is_address(&self) -> bool {
         self.name.host.parse::<IpAddr>().is_ok()
     }

@@ -149,7 +149,8 @@ pub struct AskIn {
 /// `warren ping`.
 #[derive(Debug, Args)]
 pub struct Ping {
-    /// Whom: node ID, the start of a linked peer's ID, or a linked peer's virtual address
+    /// Whom: a node ID, 40 digits; the start of a linked peer's, 4 digits or more; or a linked peer's virtual
+    /// address
     pub member: String,
     #[command(flatten)]
     pub within: AskIn,
@@ -242,7 +243,8 @@ pub struct MakeRequest {
 pub enum Psk {
     /// Draw a key for `psk_file` of the configuration; the same file goes to every node of the group
     Generate {
-        /// Where to write it, a file that is not there yet; standard output if not given
+        /// Where to write it: a file that is not there yet, of mode 0600. Standard output if not given, which a
+        /// shell's `>` puts into a file that others can read
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },

@@ -99,21 +99,27 @@ fn unreadable(error: serde_json::Error) -> Failure {
 }
 
 fn render_status(status: &Status) -> String {
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".into());
     let until = status.certificate_not_after.map(|end| pki::UnixTime(end).to_string());
-    let mut rows = vec![
-        ("group", or_none(status.group.clone())),
-        ("user", or_none(status.user.clone())),
-        ("certificate until", or_none(until)),
-        ("notices", or_none(status.notices.map(|number| number.to_string()))),
-        ("group service", or_none(status.service.as_ref().map(render_service))),
-        ("device", or_none(status.device.clone())),
-        ("virtual ipv4", or_none(status.ipv4.map(|ip| ip.to_string()))),
-        ("virtual ipv6", or_none(status.ipv6.map(|ip| ip.to_string()))),
+    // What a node of this kind does not have has no row; a device may be without its address for a while.
+    let has_device = status.device.is_some();
+    let address = |ip: Option<String>| has_device.then(|| ip.unwrap_or_else(|| "none".into()));
+    let may_be = [
+        ("group", status.group.clone()),
+        ("user", status.user.clone()),
+        ("certificate until", until),
+        ("notices", status.notices.map(|number| number.to_string())),
+        ("group service", status.service.as_ref().map(render_service)),
+        ("device", status.device.clone()),
+        ("virtual ipv4", address(status.ipv4.map(|ip| ip.to_string()))),
+        ("virtual ipv6", address(status.ipv6.map(|ip| ip.to_string()))),
+    ];
+    let there = may_be.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let mut rows: Vec<_> = there.collect();
+    rows.extend([
         ("listen", status.listen.to_string()),
         ("uptime", format!("{:.0} s", status.uptime_seconds)),
         ("version", status.version.clone()),
-    ];
+    ]);
     rows.extend(status.trouble.clone().map(|trouble| ("trouble", trouble)));
     status.overlays.iter().for_each(|overlay| rows.extend(overlay_rows(overlay)));
     rows.iter().map(|(name, value)| format!("{name:<18} {value}\n")).collect()

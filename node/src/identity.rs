@@ -52,6 +52,14 @@ impl Identities {
                      FILE, or run the public node with a --state-dir of its own",
                 ));
             }
+            // A public node has no key but that for the public overlay.
+            (None, None, None) if state.key()?.is_some() => {
+                return Err(Failure::identity(
+                    "the state directory is that of a node of a group: start it with --config FILE \
+                     if that names the pre-shared key, or with --blob FILE; or run the public node \
+                     with a --state-dir of its own",
+                ));
+            }
             (None, None, None) => None,
         };
         let public =
@@ -225,10 +233,7 @@ fn trust(blob: &Blob, notices: Option<&Path>, state: &StateDir) -> Result<Trust,
 
 fn key(blob: &Blob, state: &StateDir) -> Result<PrivateKey, Failure> {
     match (state.key()?, &blob.key) {
-        (Some(kept), Some(given)) if kept.spki() != given.spki() => Err(Failure::identity(
-            "the state directory holds the key of another node than the blob: choose another with \
-             --state-dir DIR",
-        )),
+        (Some(kept), Some(given)) if kept.spki() != given.spki() => Err(another_key()),
         (Some(kept), _) => Ok(kept),
         (None, Some(given)) => {
             state.set_key(given)?;
@@ -257,10 +262,7 @@ fn choose(
     let all = sources.into_iter().flatten().map(read).collect::<Result<Vec<_>, _>>()?;
     let is_ours = |member: &Member| member.spki == key.spki();
     if (was_given || all.len() == 1) && all.first().is_some_and(|(member, _)| !is_ours(member)) {
-        return Err(Failure::identity(
-            "the certificate is not for this node's key: sign the request that this node made, or \
-             choose the --state-dir where its key is",
-        ));
+        return Err(another_certificate());
     }
     let ours = all.into_iter().filter(|(member, _)| is_ours(member));
     let (_, longest) = ours.max_by_key(|(member, _)| member.not_after).ok_or_else(|| {
@@ -270,6 +272,33 @@ fn choose(
         )
     })?;
     Ok(longest)
+}
+
+/// What the user reads when blob and state directory are of two nodes.
+pub fn another_key() -> Failure {
+    Failure::identity(
+        "the state directory holds the key of another node than the blob: choose another with \
+         --state-dir DIR",
+    )
+}
+
+/// What the user reads when a certificate is another node's.
+pub fn another_certificate() -> Failure {
+    Failure::identity(
+        "the certificate is not for this node's key: sign the request that this node made, or \
+         choose the --state-dir where its key is",
+    )
+}
+
+/// An address that a certificate fixes is the only one that the node can have.
+pub fn check_address(fixed: Option<Ipv4Addr>, wanted: Option<Ipv4Addr>) -> Result<(), Failure> {
+    match (fixed, wanted) {
+        (Some(fixed), Some(other)) if fixed != other => Err(Failure::usage(format!(
+            "the certificate fixes address {fixed}: remove --address {other}, or request a \
+             certificate without a fixed address"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The cipher that this machine has instructions for.

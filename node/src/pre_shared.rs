@@ -13,6 +13,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -36,12 +37,28 @@ pub fn run(command: &Psk) -> Result<(), Failure> {
     let Psk::Generate { out } = command;
     let line = Zeroizing::new(format!("{}\n", &*PreSharedKey::random().expose()));
     match out {
-        None => write_out(None, &line),
+        None => {
+            write_out(None, &line)?;
+            warn_of_open_output();
+            Ok(())
+        }
         Some(path) => {
             write_new(path, line.as_bytes())?;
             println!("{} holds a new key: pass it on as a password", path.display());
             Ok(())
         }
+    }
+}
+
+/// Tells a user whose shell has put the key into a file that others can read.
+fn warn_of_open_output() {
+    let Ok(output) = std::io::stdout().as_fd().try_clone_to_owned() else { return };
+    let mode = File::from(output).metadata().ok().filter(|file| file.is_file());
+    if let Some(mode) = mode.map(|file| file.mode() & 0o7777).filter(|mode| mode & 0o077 != 0) {
+        eprintln!(
+            "warren: the key went to a file of mode {mode:04o}, which others on this host can \
+             read: chmod 600 it before it is used, or name the file with --out"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a node remembers over a restart: key, certificate, group secrets, lease, known peers, notices, and
 //! what a group service granted or handed over.
 //!
-//! One directory of mode 0700, held by one process at a time through a lock file. A write is a new
+//! One directory of mode 0700, its secret files of mode 0600, held by one process at a time through a lock file. A write is a new
 //! file, synced, renamed over the old one, and the directory synced: after a crash there is the old
 //! content or the new one, never half of either.
 
@@ -36,6 +36,8 @@ const PUBLIC_PEERS: &str = "public-overlay-peers.json";
 const NOTICES: &str = "notices.txt";
 const SECRETS: &str = "secrets.yaml";
 const GRANT: &str = "grant.json";
+/// Those that others must not have read.
+const SECRET: [&str; 4] = [KEY, PUBLIC_KEY, SECRETS, GRANT];
 /// What `warren join` got.
 pub const BLOB: &str = "blob.yaml";
 
@@ -204,9 +206,26 @@ impl StateDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.failed(name, error)),
         };
+        self.close_file(name, &file).map_err(|error| self.failed(name, error))?;
         let mut text = String::new();
         let read = file.take(FILE_LEN_MAX).read_to_string(&mut text);
         read.map(|_| Some(text)).map_err(|error| self.failed(name, error))
+    }
+
+    /// Takes group and others their access to a file that was copied or restored with it.
+    fn close_file(&self, name: &str, file: &File) -> io::Result<()> {
+        let mode = file.metadata()?.permissions().mode() & 0o7777;
+        if mode & 0o077 == 0 || !SECRET.contains(&name) {
+            return Ok(());
+        }
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        let path = self.path.join(name).display().to_string();
+        tracing::warn!(
+            path,
+            "the file had mode {mode:04o} and has 0600 now: if others on this host could read it \
+             before, give this node a new state directory, and revoke the old one"
+        );
+        Ok(())
     }
 
     fn read_json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Option<T> {
@@ -354,6 +373,9 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(folder.path()), 0o700);
         assert_eq!(mode(&folder.path().join(KEY)), 0o600);
+        fs::set_permissions(folder.path().join(KEY), fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(state.key().unwrap().is_some());
+        assert_eq!(mode(&folder.path().join(KEY)), 0o600, "one that was restored is closed again");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use proto::vpn::address::{Subnet, ipv6_of};
 use proto::vpn::lease::AddressPolicy;
 use proto::vpn::verdict::Mode;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::api;
 use crate::bootstrap;
@@ -28,7 +28,7 @@ use crate::endpoints::Excluded;
 use crate::enrol;
 use crate::enrol::keeper::Keeper;
 use crate::failure::Failure;
-use crate::identity::{Identities, InGroup};
+use crate::identity::{Identities, InGroup, check_address};
 use crate::lane::{self, LaneHandle, Punt};
 use crate::log;
 use crate::metrics;
@@ -48,8 +48,10 @@ pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
     let certificate_file = start.certificate.clone();
     runtime()?.block_on(async move {
         let given = certificate_file.as_deref();
-        let membership =
-            enrol::start::membership(&mut config, given.is_some(), &state, clock).await?;
+        if config.enrolment().is_some() {
+            judge_host(&config, role).await?;
+        }
+        let membership = enrol::start::membership(&mut config, given, &state, clock).await?;
         let identities = Identities::establish(&config, given, &state, clock.now().unix)?;
         let certified = identities.group.as_ref().and_then(InGroup::certified);
         let keeper = match (membership, certified) {
@@ -61,6 +63,18 @@ pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
         let ready = Ready { config, certificate_file, identities, keeper, state, clock };
         open(ready, role).await?.run().await
     })
+}
+
+/// Judges whether the host has what the node will need, before a service counts it: opened, and closed again.
+async fn judge_host(config: &Config, role: Role) -> Result<(), Failure> {
+    drop(bind_udp(config.listen)?);
+    if let Some(address) = config.metrics.0 {
+        drop(metrics::bind(address).await?);
+    }
+    if role == Role::Member {
+        drop(open_tun(&config.device, pki::MTU_MIN)?);
+    }
+    Ok(())
 }
 
 /// Makes the event loop: one thread.
@@ -99,7 +113,7 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
     let mut device = None;
     let (lane, punts) = match role {
         Role::Member => {
-            let tun = open_tun(&config)?;
+            let tun = open_tun(&config.device, config.network()?.mtu)?;
             device = Some(VirtualDevice::new(tun.index()).map_err(Failure::host)?);
             start_lane(tun, &udp, clock)?
         }
@@ -118,16 +132,23 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
     ];
     let is_alone = names[0].is_empty() && overlays.knows_nobody(Kind::Private);
     let trouble = (role == Role::Member && identities.group.is_some() && is_alone).then(|| {
-        let text = "no node to join by is named, so this one waits until others call it: name one \
-                    with --bootstrap HOST:PORT, or get a blob of a group that names some";
+        let hint = match keeper {
+            Some(_) => "name one in the settings of the group at its service, which this node asks",
+            None => "get a blob of a group that names some",
+        };
+        let text = format!(
+            "no node to join by is named, so this one waits until others call it: name one with \
+             --bootstrap HOST:PORT, or {hint}"
+        );
         tracing::warn!("{text}");
-        text.to_owned()
+        text
     });
     let node = make_node(&identities, &overlays, &joined_by, vpn, clock)?;
     let (watchers, moved) = mpsc::channel(MOVED_MAX);
-    for names in names {
-        tokio::spawn(names.watch(watchers.clone()));
-    }
+    let [group, public] = names;
+    let ((names, renamed), (_, fixed)) = (watch::channel(Vec::new()), watch::channel(Vec::new()));
+    tokio::spawn(group.watch(renamed, watchers.clone()));
+    tokio::spawn(public.watch(fixed, watchers));
     notify::ready();
     tracing::info!(node = %node.id(), %listen, version = env!("CARGO_PKG_VERSION"), "started");
     Ok(Driver {
@@ -142,6 +163,7 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
         lane,
         punts,
         questions,
+        names,
         moved,
         excluded,
         device,
@@ -178,13 +200,8 @@ fn virtual_network(
     state: &StateDir,
 ) -> Result<vpn::Config, Failure> {
     let (network, id) = (config.network()?, identity.node_id());
+    check_address(identity.pinned(), config.address)?;
     let address = match (identity.pinned(), config.address) {
-        (Some(fixed), Some(other)) if fixed != other => {
-            return Err(Failure::usage(format!(
-                "the certificate fixes address {fixed}: remove --address {other}, or request a \
-                 certificate without a fixed address"
-            )));
-        }
         (Some(fixed), _) => AddressPolicy::Pinned(fixed),
         (None, Some(address)) => AddressPolicy::Static(address),
         (None, None) => AddressPolicy::Lease { preferred: state.lease(id) },
@@ -210,9 +227,8 @@ fn bind_udp(address: SocketAddr) -> Result<Udp, Failure> {
     })
 }
 
-fn open_tun(config: &Config) -> Result<Tun, Failure> {
-    let mtu = config.network()?.mtu;
-    let options = TunOptions { name: Some(config.device.clone()), mtu, offload: true };
+fn open_tun(name: &str, mtu: u16) -> Result<Tun, Failure> {
+    let options = TunOptions { name: Some(name.to_owned()), mtu, offload: true };
     Tun::open(&options).map_err(|error| {
         // The chain of causes tells what the system said.
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use common::net::{Node, PATIENCE, PORT, run, took, underlay};
+use common::net::{Node, PATIENCE, PORT, refused, run, took, underlay};
 use common::service::{self, Service};
-use common::{Member, WARREN, text};
+use common::{Group, Member, WARREN, text};
 use lab::{Lab, Switch, eventually};
 use pki::enrolment::{ANSWER_LEN_MAX, Code, Pin, REQUEST_LEN_MAX};
 use pki::{CertificateAuthority, StalePolicy};
@@ -64,18 +64,9 @@ impl Site {
         node.launch_enrolling(command, &blob, &[])
     }
 
-    /// Runs a daemon that must end by itself; returns exit code and the line for the user.
-    fn refused(&self, node: &mut Node, blob: &str) -> Result<(i32, String)> {
-        let blob = self.blob(blob)?;
-        let mut command = node.host.command(WARREN);
-        command.args(["bootstrap", "--blob", text(&blob), "--metrics", "off"]);
-        command.args(["--state-dir", text(&node.member.state)]);
-        let mut daemon = node.host.spawn(command)?;
-        let status = daemon.wait_exit(PATIENCE).with_context(|| daemon.log())?;
-        let log = daemon.log();
-        let told: Vec<_> = log.lines().filter(|line| line.starts_with("warren: ")).collect();
-        ensure!(told.len() == 1, "one line for the user: {log}");
-        Ok((status.code().context("it was killed")?, told[0].to_owned()))
+    /// Runs a daemon by a blob that it is refused with; returns exit code and the line for the user.
+    fn refused(&self, node: &Node, blob: &str) -> Result<(i32, String)> {
+        refused(node, &self.blob(blob)?, &[])
     }
 }
 
@@ -138,21 +129,21 @@ fn ns_ad_07_a_node_that_knows_the_group_name_alone_gets_the_subnet_with_its_cert
 #[test]
 fn ns_wb_09_another_server_is_sent_nothing() -> Result<()> {
     let site = Site::new()?;
-    let mut node = site.node(2)?;
+    let node = site.node(2)?;
     let good = site.service.invitation()?;
     let other = good.replace(&site.service.pin.to_string(), &Pin::of_spki(b"other").to_string());
-    let (code, line) = site.refused(&mut node, &other)?;
+    let (code, line) = site.refused(&node, &other)?;
     ensure!(code == 6 && line.contains("none of the pinned ones; nothing was sent"), "{line}");
     ensure!(line.contains(&site.service.pin.to_string()), "the key that was seen: {line}");
     // Without a pin its certificate must be one of the web.
     let unpinned: Vec<_> = good.lines().filter(|line| !line.contains("sha256:")).collect();
     let unpinned = unpinned.join("\n").replace("pins:", "pins: []");
-    let (code, line) = site.refused(&mut node, &unpinned)?;
+    let (code, line) = site.refused(&node, &unpinned)?;
     ensure!(code == 6 && line.contains("does not trust its certificate"), "{line}");
     let received = site.service.state().received.clone();
     ensure!(received.is_empty(), "{received:?}");
     // Nor is there a way to ask without TLS.
-    let (code, line) = site.refused(&mut node, &good.replace("https://", "http://"))?;
+    let (code, line) = site.refused(&node, &good.replace("https://", "http://"))?;
     ensure!(code == 3 && line.contains("http is not spoken"), "{line}");
     Ok(())
 }
@@ -160,7 +151,7 @@ fn ns_wb_09_another_server_is_sent_nothing() -> Result<()> {
 #[test]
 fn ns_wb_09_each_refusal_has_its_line_and_exit_code() -> Result<()> {
     let site = Site::new()?;
-    let mut node = site.node(2)?;
+    let node = site.node(2)?;
     let good = site.service.invitation()?;
     let mut lines = Vec::new();
     for (code, expected, says) in [
@@ -174,11 +165,36 @@ fn ns_wb_09_each_refusal_has_its_line_and_exit_code() -> Result<()> {
         (Code::QuotaExceeded, 12, "all certificates that a member may have are in use"),
     ] {
         site.service.state().denial = Some(code);
-        let (exit, line) = site.refused(&mut node, &good)?;
+        let (exit, line) = site.refused(&node, &good)?;
         ensure!(exit == expected && line.contains(says), "{code}: {exit}, {line}");
         ensure!(!lines.contains(&line), "{line} is told for two reasons");
         lines.push(line);
     }
+    Ok(())
+}
+
+#[test]
+fn ns_wb_09_a_start_that_cannot_work_costs_no_place_of_the_quota() -> Result<()> {
+    let (site, group) = (Site::new()?, Group::new());
+    let node = site.node(2)?;
+    let blob = site.blob(&site.service.invitation()?)?;
+    let other = group.member("other", &["--ipv4", "10.42.0.7"]);
+    let port = format!("{}:{PORT}", underlay(77));
+    for (options, code, says) in [
+        (["--certificate", text(&other.certificate)], 3, "not for this node's key"),
+        (["--notices", "/nowhere/notices.txt"], 2, "name a file that is there"),
+        (["--listen", &port], 4, "this host has no such address"),
+    ] {
+        let (exit, line) = refused(&node, &blob, &options)?;
+        ensure!(exit == code && line.contains(says), "{exit}: {line}");
+    }
+    // With its own key as well: the address that the certificate fixes is not the one that is wanted.
+    std::fs::copy(other.state.join("key.pem"), node.member.state.join("key.pem"))?;
+    let both = ["--certificate", text(&other.certificate), "--address", "10.42.0.8"];
+    let (exit, line) = refused(&node, &blob, &both)?;
+    ensure!(exit == 2 && line.contains("the certificate fixes address 10.42.0.7"), "{line}");
+    let received = site.service.state().received.clone();
+    ensure!(received.is_empty(), "the service heard of it: {received:?}");
     Ok(())
 }
 
@@ -196,7 +212,7 @@ fn ns_wb_09_answers_that_make_no_sense_end_with_a_line() -> Result<()> {
         (403, b"<html>no</html>".to_vec(), "status 403 Forbidden without a reason"),
     ] {
         site.service.state().nonsense = Some((status, body));
-        let (exit, line) = site.refused(&mut node, &good)?;
+        let (exit, line) = site.refused(&node, &good)?;
         ensure!(exit == 12 && line.contains(says), "{status}: {exit}, {line}");
     }
     // A proxy whose service is down is waited for.

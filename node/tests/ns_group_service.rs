@@ -20,6 +20,8 @@ const ADDRESS_AFTER_APPROVAL: Duration = Duration::from_secs(5);
 
 /// All pairs ping again so long after a restart without the service, by the row OV-01.
 const RECONNECT_MAX: Duration = Duration::from_secs(60);
+/// A node without links joins by what is named now within this time: its longest pause, and half of it.
+const HEALED_MAX: Duration = Duration::from_secs(90);
 /// The longest first pause of a renewal that failed: 30 s and half of it.
 const RENEWAL_PAUSE_MAX: Duration = Duration::from_secs(45);
 /// Seconds of a day.
@@ -137,6 +139,35 @@ fn ns_ov_01_renewals_spread_when_the_real_service_comes_back() -> Result<()> {
 }
 
 #[test]
+fn ns_ov_07_nodes_to_join_by_that_are_named_later_are_joined_by_without_a_restart() -> Result<()> {
+    let mut site = Site::new()?;
+    site.service.name_bootstrap(&site.ana, "team", &[])?;
+    let blob = site.blob(&site.ana, "team")?;
+    let (mut first, mut second) = (site.node(1)?, site.node(2)?);
+    for node in [&mut first, &mut second] {
+        site.start(node, &blob)?;
+        node.wait_for_log("no node to join by is named")?;
+    }
+    // Nobody touches the nodes from here on; an outage in between is none of their concern.
+    site.service.stop()?;
+    site.service.resume()?;
+    ensure!(second.peers()?.is_empty() && second.status("trouble")?.contains("no node to join by"));
+    site.service.name_bootstrap(&site.ana, "team", &[&bootstrap(1)])?;
+    took("joined after the administrator named a node to join by", || {
+        eventually(HEALED_MAX, || second.wait_joined())
+    })?;
+    first.reach(&second.ipv4()?)?;
+    ensure!(second.ask(&["status"])?["trouble"].is_null(), "{}", second.log());
+
+    // The list is kept: with no other memory of its peers the node finds them while the service is gone.
+    site.service.stop()?;
+    second.stop()?;
+    std::fs::remove_file(second.member.state.join("peers.json"))?;
+    site.start(&mut second, &blob)?;
+    second.wait_joined()
+}
+
+#[test]
 fn ns_rv_01_a_revocation_at_the_real_service_cuts_by_https_alone() -> Result<()> {
     let mut site = Site::new()?;
     let ben = site.member("ben")?;
@@ -183,7 +214,8 @@ fn ns_rv_05_a_revocation_by_command_reaches_members_by_the_overlay_alone() -> Re
     }
     let revoke = ["revoke", "team", "--user", "ben", "--reason", "lost", "--wait", "20"];
     let printed = took("revoked, and known by all, after", || site.service.admin(&revoke))?;
-    ensure!(printed == "notice 1\nknown by 3 of 3 live members\n", "{printed}");
+    let expected = "notice 1\nben is no member of team any more\nknown by 3 of 3 live members\n";
+    ensure!(printed == expected, "{printed}");
     cut(&[&first, &second], &id)?;
     ensure!(second.log().contains("revoked by notice 1"), "{}", second.log());
     ensure!(second.ping(&address).is_err(), "a revoked node answers");

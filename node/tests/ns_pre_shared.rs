@@ -234,6 +234,32 @@ fn unit_se_04_a_bad_key_file_ends_with_a_line_that_says_what_to_do() -> Result<(
 }
 
 #[test]
+fn unit_se_04_its_directory_is_not_run_as_a_public_node_by_mistake() -> Result<()> {
+    let home = Home::new()?;
+    let key = home.path("state/key.pem");
+    std::fs::create_dir(home.path("state"))?;
+    std::fs::write(&key, pki::PrivateKey::generate().to_pkcs8_pem().as_bytes())?;
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600))?;
+    let words = ["bootstrap", "--metrics", "off", "--listen", "127.0.0.1:0", "--state-dir"];
+    let (code, line) = fails(warren(&words).arg(home.path("state")));
+    ensure!(code == IDENTITY && line.contains("start it with --config FILE"), "{code} {line}");
+    Ok(())
+}
+
+#[test]
+fn unit_se_04_a_key_that_a_shell_wrote_where_others_read_is_told() -> Result<()> {
+    let home = Home::new()?;
+    let path = home.path("by-shell.psk");
+    let written = std::fs::File::create(&path)?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+    let output = warren(&["psk", "generate"]).stdout(written).output()?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && told.contains("mode 0644"), "{told}");
+    ensure!(told.contains("chmod 600") && told.contains("--out"), "{told}");
+    Ok(())
+}
+
+#[test]
 fn unit_se_04_what_belongs_to_a_group_with_an_authority_is_refused() -> Result<()> {
     let (home, group) = (Home::new()?, Group::new());
     home.key("home.psk")?;

@@ -7,7 +7,7 @@ use pki::{NodeId, Serial};
 
 /// The group service of Warren: accounts, approval, certificates, revocation.
 #[derive(Debug, Parser)]
-#[command(name = "warren-groupd", version)]
+#[command(name = "warren-groupd", version, after_help = crate::failure::EXIT_CODES)]
 pub struct Cli {
     /// File with the settings.
     #[arg(
@@ -51,6 +51,18 @@ pub enum Admin {
         #[command(flatten)]
         password: Password,
     },
+    /// List the accounts by name.
+    ListUsers {
+        /// A JSON object for each, one a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the groups by name.
+    ListGroups {
+        /// A JSON object for each, one a line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Set a new password; it is drawn and shown once.
     SetPassword {
         /// Name of the account.
@@ -66,11 +78,11 @@ pub enum Admin {
         #[arg(long)]
         demote: bool,
     },
-    /// Revoke a certificate, a node, or all that a user has had until now.
+    /// Revoke a certificate, a node, or a member: the membership ends as well.
     Revoke {
         /// The group.
         group: String,
-        /// All certificates of this user until now.
+        /// This user: membership, tokens, and all nodes until now.
         #[arg(long)]
         user: Option<String>,
         /// All certificates of this node.

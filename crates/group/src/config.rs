@@ -3,13 +3,44 @@
 //! Unknown keys are errors. The whole file is read and checked before anything is opened or bound.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
 use pki::enrolment::{PINS_MAX, Pin, ServiceUrl};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no file.
+    #[error(
+        "there is no configuration {0}: write one (`url: https://HOST:8443` is enough), or name another file \
+         with --config"
+    )]
+    Missing(String),
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {error}; run this as the user of the service")]
+    Unreadable {
+        /// Which.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is not what it should be.
+    #[error("the configuration {path} is not usable: {error}")]
+    Malformed {
+        /// Which.
+        path: String,
+        /// Where, and what is expected there.
+        error: pki::yaml::YamlError,
+    },
+    /// A setting is outside its limits.
+    #[error("the configuration is not usable: {0}")]
+    Rule(String),
+}
 
 /// Who may do something on the site.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -62,10 +93,10 @@ pub struct Config {
     /// What nodes and people call the service: `https://vpn.example.org:8443`.
     pub url: ServiceUrl,
     /// Where to listen; all addresses on port 8443.
-    #[serde(default = "default_listen")]
+    #[serde(default = "default_listen", deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Where `/healthz`, `/readyz` and `/metrics` are, in plain HTTP; 127.0.0.1:9416.
-    #[serde(default = "default_operations")]
+    #[serde(default = "default_operations", deserialize_with = "address")]
     pub operations: SocketAddr,
     /// The certificate; without it, the service makes one and blobs pin its key.
     #[serde(default)]
@@ -104,11 +135,14 @@ pub struct Config {
 
 impl Config {
     /// Reads the file.
-    pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let name = || path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ConfigError::Missing(name()),
+            _ => ConfigError::Unreadable { path: name(), error },
+        })?;
         let config: Self = pki::yaml::from_str(&text)
-            .with_context(|| format!("the configuration {} is not usable", path.display()))?;
+            .map_err(|error| ConfigError::Malformed { path: name(), error })?;
         config.check()?;
         Ok(config)
     }
@@ -149,21 +183,35 @@ impl Config {
         Duration::from_secs(self.head_life_seconds)
     }
 
-    fn check(&self) -> Result<()> {
-        if self.oidc.as_ref().is_some_and(|oidc| !oidc.issuer.starts_with("https://")) {
-            bail!("the issuer of oidc must be an https address");
+    fn check(&self) -> Result<(), ConfigError> {
+        let issuer = self.oidc.as_ref().map(|oidc| oidc.issuer.as_str());
+        let rules = [
+            (
+                issuer.is_none_or(|issuer| issuer.starts_with("https://")),
+                "the issuer of oidc must be an https address".to_owned(),
+            ),
+            (
+                self.also_pinned.len() < PINS_MAX,
+                format!("also_pinned has at most {} keys", PINS_MAX - 1),
+            ),
+            (
+                (60..=30 * 24 * 3600).contains(&self.head_life_seconds),
+                "head_life_seconds must be 60 to 2592000".to_owned(),
+            ),
+            ((1..=4000).contains(&self.audit_days), "audit_days must be 1 to 4000".to_owned()),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(ConfigError::Rule(rule)),
+            None => Ok(()),
         }
-        if self.also_pinned.len() >= PINS_MAX {
-            bail!("also_pinned has at most {} keys", PINS_MAX - 1);
-        }
-        if !(60..=30 * 24 * 3600).contains(&self.head_life_seconds) {
-            bail!("head_life_seconds must be 60 to 2592000");
-        }
-        if !(1..=4000).contains(&self.audit_days) {
-            bail!("audit_days must be 1 to 4000");
-        }
-        Ok(())
     }
+}
+
+/// Reads where to listen.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    const EXPECTED: &str = "listen and operations are ADDRESS:PORT, such as \"[::]:8443\" for all \
+        addresses, or 127.0.0.1:8443";
+    String::deserialize(deserializer)?.parse().map_err(|_| D::Error::custom(EXPECTED))
 }
 
 fn default_listen() -> SocketAddr {

@@ -5,6 +5,11 @@ use crate::model::Refusal;
 use crate::seal::{MasterKeyError, SealError};
 use crate::store::StoreError;
 
+/// The machine does not allow it: a port, a file, a lock.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct HostError(pub String);
+
 /// A command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,7 +26,10 @@ pub enum Error {
     #[error(transparent)]
     Seal(#[from] SealError),
     /// The state directory cannot be made.
-    #[error("cannot make the state directory {path}: {error}")]
+    #[error(
+        "cannot make the state directory {path}: {error}: run this as the user of the service, or set \
+         `state_dir`"
+    )]
     StateDir {
         /// Which.
         path: String,

@@ -1,11 +1,12 @@
 //! `warren-groupd`: reads the settings, opens the service, runs it until it is told to stop.
 
 mod cli;
+mod failure;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use group::admin;
 use group::config::Config;
@@ -29,10 +30,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::registry().with(lines.with_filter(named.unwrap_or(usual))).init();
     match run(&cli).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("warren-groupd: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failure::report(&error),
     }
 }
 
@@ -43,7 +41,7 @@ async fn run(cli: &Cli) -> Result<()> {
         println!("{rows} rows read");
         return Ok(());
     }
-    let service = Service::open(config).await.context("cannot open the service")?;
+    let service = Service::open(config).await?;
     let done = match &cli.command {
         Command::Serve => group::run::serve(&service).await,
         Command::Admin(command) => administer(&service, command).await,
@@ -78,6 +76,15 @@ async fn administer(service: &Service, command: &Admin) -> Result<()> {
             let what = admin::revoke::what(user.clone(), *node, *serial)?;
             let number = admin::revoke::revoke(service, group, what, reason.clone()).await?;
             println!("notice {number}");
+            if let Some(user) = user {
+                println!("{user} is no member of {group} any more");
+                if admin::revoke::lets_in_who_asks(service, group).await? {
+                    eprintln!(
+                        "warren-groupd: {group} lets in everybody who asks, {user} too: set its \
+                         approval to manual to keep somebody out"
+                    );
+                }
+            }
             if let Err(error) = admin::revoke::pass_on(service, group).await {
                 eprintln!(
                     "warren-groupd: signed, and members that ask this service get it; not passed on \
@@ -103,6 +110,12 @@ async fn administer(service: &Service, command: &Admin) -> Result<()> {
         Admin::CopyTo { url } => {
             let rows = admin::transfer::copy_to(service, url).await?;
             println!("{rows} rows copied; set `database` to the new one and restart the service");
+        }
+        Admin::ListUsers { json } => {
+            admin::list::users(service, *json, std::io::stdout().lock()).await?;
+        }
+        Admin::ListGroups { json } => {
+            admin::list::groups(service, *json, std::io::stdout().lock()).await?;
         }
         Admin::Check => {
             let findings = service.check().await?;

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use pki::enrolment::Pin;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
+use crate::error::HostError;
 use crate::http::{Readiness, Site, now, served};
 use crate::serve::{
     self, CertificateFiles, Draining, LiveCertificate, Server, Traffic, serve_operations,
@@ -148,16 +149,18 @@ fn alone(config: &Config) -> Result<Option<File>> {
     let path = config.state_dir.join("serve.lock");
     let place = path.display();
     let open = File::options().write(true).create(true).truncate(false).open(&path);
-    let file = open.with_context(|| format!("cannot open {place}"))?;
+    let refused = |what: String| Err(HostError(what).into());
+    let file = match open {
+        Ok(file) => file,
+        Err(error) => return refused(format!("cannot open {place}: {error}")),
+    };
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => bail!(
+        Err(TryLockError::WouldBlock) => refused(format!(
             "another warren-groupd serves this database (it holds {place}): stop it, or use \
              PostgreSQL, which several can share"
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {place}"))
-        }
+        )),
+        Err(TryLockError::Error(error)) => refused(format!("cannot lock {place}: {error}")),
     }
 }
 
@@ -171,8 +174,9 @@ fn pins(config: &Config, certificate: &LiveCertificate) -> Vec<Pin> {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: set `listen` and `operations` to free addresses")
+    TcpListener::bind(address).await.map_err(|error| {
+        let cure = "set `listen` and `operations` to free addresses of this machine";
+        HostError(format!("cannot listen on {address}: {error}: {cure}")).into()
     })
 }
 

@@ -42,6 +42,25 @@ pub struct GroupSummary {
     pub pending: u32,
 }
 
+/// A group, for whoever has the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupRow {
+    /// Its name.
+    pub name: String,
+    /// Its addresses.
+    pub subnet: Ipv4Subnet,
+    /// How many members it has.
+    pub members: u32,
+    /// How many of them decide.
+    pub administrators: u32,
+    /// How many nodes they have.
+    pub nodes: u32,
+    /// How many requests wait.
+    pub pending: u32,
+    /// Since when it is there.
+    pub created: UnixTime,
+}
+
 /// What somebody is to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]

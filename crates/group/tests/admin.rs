@@ -153,6 +153,52 @@ async fn a_site_is_exported_and_imported_whole() {
 }
 
 #[tokio::test]
+async fn an_export_of_an_older_version_is_imported_and_one_of_a_newer_is_named() {
+    let [old, new] = [0; 2].map(|_| tempfile::tempdir().expect("a scratch directory"));
+    sample(old.path()).await;
+    let file = old.path().join("site.jsonl");
+    let name = file.to_str().expect("text");
+    out(groupd(old.path(), None, &["admin", "export", name], ""));
+    let today = fs::read_to_string(&file).expect("is ours");
+    // Before a group could go to another authority.
+    let cut = |line: &str| match line.starts_with("{\"table\":\"authorities\"") {
+        true => {
+            line.strip_suffix(",\"signs\",0]}").map(|row| format!("{row}]}}")).expect("ends so")
+        }
+        false => line.replace(" stage #due", ""),
+    };
+    let before: String = today.lines().map(|line| cut(line) + "\n").collect();
+    assert!(!before.contains("stage") && !before.contains("\"signs\""), "{before}");
+    fs::copy(old.path().join("master.key"), new.path().join("master.key")).expect("is ours");
+    let import = ["admin", "import", name];
+    fs::write(&file, today.replace(" #due\"", " #due shade\"")).expect("is ours");
+    let newer = complaint(groupd(new.path(), None, &import, ""));
+    assert!(
+        newer.contains("written by a newer warren-groupd: it has a column \"shade\""),
+        "{newer}"
+    );
+    fs::write(&file, before).expect("is ours");
+    out(groupd(new.path(), None, &import, ""));
+    let again = new.path().join("again.jsonl");
+    out(groupd(new.path(), None, &["admin", "export", again.to_str().expect("text")], ""));
+    assert_eq!(fs::read_to_string(again).expect("is ours"), today);
+    goes_on(config(new.path())).await;
+}
+
+#[tokio::test]
+async fn a_user_who_is_revoked_by_the_command_is_no_member_any_more() {
+    let folder = tempfile::tempdir().expect("a scratch directory");
+    sample(folder.path()).await;
+    let revoke = ["admin", "revoke", "team", "--user", "bob", "--reason", "left"];
+    let said = out(groupd(folder.path(), None, &revoke, ""));
+    assert_eq!(said, "notice 2\nbob is no member of team any more\n");
+    let again = complaint(groupd(folder.path(), None, &revoke, ""));
+    assert!(again.contains("nothing to revoke"), "{again}");
+    let log = out(groupd(folder.path(), None, &["admin", "audit", "--group", "team"], ""));
+    assert!(log.contains("member_removed"), "{log}");
+}
+
+#[tokio::test]
 async fn a_new_authority_is_announced_by_a_command_and_travels_with_the_site() {
     let [old, new] = [0; 2].map(|_| tempfile::tempdir().expect("a scratch directory"));
     sample(old.path()).await;

@@ -10,7 +10,7 @@ use group::model::{Caller, Policies, TokenOptions};
 use group::service::{BlobForm, Service};
 use group::store::Page;
 use group::store::read::Sighting;
-use pki::enrolment::{KeyRequest, RenewalRequest, Token};
+use pki::enrolment::{Grant, KeyRequest, RenewalRequest, Token};
 use pki::{PrivateKey, Refusal, Request, Revoked};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -157,6 +157,8 @@ async fn unit_wb_14_two_groups_have_two_authorities() {
     let trust = ours.trust().expect("fits");
     let judged = trust.judge(theirs.certificate.der(), NOW);
     assert_eq!(judged, Err(Refusal::WrongGroup));
+    let issuer = |grant: &Grant| grant.certificate.unverified().expect("own output").issuer;
+    assert_ne!(issuer(&ours), issuer(&theirs), "or one group's key would sign for the other");
     assert_ne!(ours.secrets[0].secret, theirs.secrets[0].secret);
 }
 

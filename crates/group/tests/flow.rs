@@ -186,8 +186,61 @@ async fn unit_wb_16_a_revoked_user_gets_nothing_more_by_an_old_blob() {
     service.revoke(&by(ana), "team", what, "laptop lost".to_owned(), NOW).await.expect("may");
     let refused = enrol(service, &stolen, "team", NOW + DAY).await.map(drop);
     assert_eq!(code(refused), "membership_ended");
-    let fresh = token(service, bob, "team").await;
-    enrol(service, &fresh, "team", NOW + DAY).await.expect("a new blob, for bob is a member");
+}
+
+#[tokio::test]
+async fn unit_wb_16_a_revoked_user_is_no_member_and_one_whose_node_is_revoked_stays() {
+    user_out(&site().await.service).await;
+}
+
+async fn user_out(service: &Service) {
+    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
+    group(service, ana, "team", Policies::default()).await;
+    admit(service, ana, bob, "team").await;
+    let blob = token(service, bob, "team").await;
+    let (lost, grant) = enrol(service, &blob, "team", NOW).await.expect("enrols");
+    let node = grant.certificate.unverified().expect("own output");
+    let revoke =
+        async |what| service.revoke(&by(ana), "team", what, "lost".to_owned(), NOW + DAY).await;
+    assert_eq!(revoke(Revoked::Serial(node.serial)).await.expect("may"), 1);
+    assert_eq!(revoke(Revoked::Node(node.node_id)).await.expect("may"), 2);
+    enrol(service, &blob, "team", NOW + DAY).await.expect("another node, for bob is a member");
+    let request = Request::for_node(&lost, "team", node.node_id).expect("writes");
+    let again = service.certify(&stranger(), &blob, &request, NOW + DAY).await.map(drop);
+    assert_eq!(code(again), "node_revoked");
+
+    let last = revoke(Revoked::User("ana".to_owned())).await;
+    assert_eq!(code(last), "last_administrator");
+    assert_eq!(revoke(Revoked::User("bob".to_owned())).await.expect("may"), 3);
+    let members = service.members(&by(ana), "team", &Page::default()).await.expect("a member");
+    assert_eq!(members.items.len(), 1, "ana alone");
+    let options = TokenOptions::default();
+    let drawn = service.draw_token(&by(bob), "team", options, NOW + DAY).await.map(drop);
+    assert_eq!(code(drawn), "not_member");
+    let audit = service.audit(&by(ana), "team", Some("member_removed"), &Page::default()).await;
+    let entries = audit.expect("decides").items;
+    assert_eq!((entries.len(), entries[0].actor.as_str()), (1, "ana"));
+    assert_eq!(entries[0].details["reason"], "lost");
+    let twice = revoke(Revoked::User("bob".to_owned())).await;
+    assert_eq!(code(twice), "nothing_to_revoke");
+    assert_eq!(service.check().await.expect("reads"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn unit_wb_16_a_member_who_has_only_the_blob_is_put_out_as_well() {
+    let site = site().await;
+    let service = &site.service;
+    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
+    group(service, ana, "team", Policies::default()).await;
+    admit(service, ana, bob, "team").await;
+    let blob = token(service, bob, "team").await;
+    let what = Revoked::User("bob".to_owned());
+    let notice = service.revoke(&by(ana), "team", what, String::new(), NOW).await;
+    assert_eq!(notice.expect("may"), 1);
+    let announcement = service.announcement("team", NOW).await.expect("reads").expect("waits");
+    assert_eq!(announcement.secrets[0].secret.generation, 2, "the blob holds the first");
+    let refused = enrol(service, &blob, "team", NOW + DAY).await.map(drop);
+    assert_eq!(code(refused), "membership_ended");
 }
 
 #[tokio::test]
@@ -302,6 +355,7 @@ async fn every_story_holds_on_postgresql() {
     renewal(&fresh("renewal").await.service).await;
     waiting(&fresh("waiting").await.service).await;
     removal(&fresh("removal").await.service).await;
+    user_out(&fresh("user_out").await.service).await;
     the_clock(&fresh("the_clock").await.service).await;
     forgetting(&fresh("forgetting").await.service).await;
     paging(&fresh("paging").await.service).await;

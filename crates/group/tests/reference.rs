@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
 const USERS: usize = 4;
+const NAMES: [&str; USERS] = ["ana", "bob", "eve", "zoe"];
 const QUOTA: usize = 2;
 /// Salts per member and day: four quotas.
 const DRAWS: usize = 8;
@@ -27,6 +28,7 @@ enum Op {
     Leave(usize),
     Enrol(usize),
     Revoke(usize, usize),
+    RevokeUser(usize, usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +102,7 @@ struct Pair {
 impl Pair {
     async fn new(site: Site) -> Self {
         let mut users = Vec::new();
-        for name in ["ana", "bob", "eve", "zoe"] {
+        for name in NAMES {
             users.push(user(&site.service, name).await);
         }
         let policies = Policies { quota: QUOTA as u32, ..Policies::default() };
@@ -210,6 +212,25 @@ impl Pair {
                     assert_eq!(number, reference.notices);
                 }
             }
+            Op::RevokeUser(a, u) => {
+                let expected = match (reference.decides(a), reference.is_member(u)) {
+                    (false, _) => "not_administrator",
+                    (true, false) => "nothing_to_revoke",
+                    (true, true) if reference.is_last(u) => "last_administrator",
+                    (true, true) => "",
+                };
+                let what = Revoked::User(NAMES[u].to_owned());
+                let done = service.revoke(&by(users[a]), "team", what, text(), NOW).await;
+                if let Some(number) = agree(done, expected, op) {
+                    let victim = |node: &&mut Node| node.owner == u && node.live && node.certified;
+                    for node in reference.nodes.iter_mut().filter(victim) {
+                        (node.live, node.revoked) = (false, true);
+                    }
+                    reference.notices += 1;
+                    assert_eq!(number, reference.notices);
+                    reference.part(u);
+                }
+            }
         }
     }
 
@@ -280,6 +301,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => user().prop_map(Op::Leave),
         5 => user().prop_map(Op::Enrol),
         1 => (user(), 0..100usize).prop_map(|(a, n)| Op::Revoke(a, n)),
+        1 => (user(), user()).prop_map(|(a, u)| Op::RevokeUser(a, u)),
     ]
 }
 

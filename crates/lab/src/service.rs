@@ -169,6 +169,13 @@ impl Service {
         self.post(by, "/api/v1/groups", &wish).map(drop)
     }
 
+    /// Names the nodes by which those of a group join from now on.
+    pub fn name_bootstrap(&self, by: &Account, group: &str, bootstrap: &[&str]) -> Result<()> {
+        let place = format!("/api/v1/groups/{group}");
+        let settings = proof(by) + &body(&json!({ "bootstrap": bootstrap }));
+        converse(self.request_of(by, "PATCH", &place), &settings).map(drop)
+    }
+
     /// Asks to join; returns the number of the request.
     pub fn ask_to_join(&self, by: &Account, group: &str) -> Result<i64> {
         let place = format!("/api/v1/groups/{group}/requests");

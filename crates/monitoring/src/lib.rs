@@ -70,6 +70,7 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::Instant;
     use warp::Filter;
 
     async fn served() -> SocketAddr {
@@ -82,11 +83,16 @@ mod tests {
 
     async fn get(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        text
+        ask(&mut stream, path, "close").await;
+        let mut text = Vec::new();
+        // Who is cut off while sending may not hear why.
+        let _ = stream.read_to_end(&mut text).await;
+        String::from_utf8(text).unwrap()
+    }
+
+    async fn ask(stream: &mut TcpStream, path: &str, connection: &str) {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n");
+        let _ = stream.write_all(head.as_bytes()).await;
     }
 
     #[tokio::test]
@@ -105,13 +111,37 @@ mod tests {
         }
         // The clock runs by itself while everything waits.
         tokio::time::pause();
+        let begun = Instant::now();
         assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        let waited = begun.elapsed();
+        assert!(waited >= HEAD_PATIENCE / 2, "there was a place after {waited:?}");
+        assert!(waited < CONNECTION_LIFE / 2, "the silent stayed {waited:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_in_use_ends_as_well() {
+        let address = served().await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        tokio::time::pause();
+        let begun = Instant::now();
+        let mut piece = [0; 1024];
+        loop {
+            ask(&mut stream, "/healthz", "keep-alive").await;
+            match stream.read(&mut piece).await {
+                Ok(1..) => tokio::time::sleep(HEAD_PATIENCE / 2).await,
+                Ok(0) | Err(_) => break,
+            }
+            assert!(begun.elapsed() < 2 * CONNECTION_LIFE, "it goes on");
+        }
+        assert!(begun.elapsed() > CONNECTION_LIFE / 2, "after {:?}", begun.elapsed());
     }
 
     #[tokio::test]
     async fn a_head_that_is_too_long_is_refused() {
         let address = served().await;
-        let path = "/".repeat(HEAD_LEN_MAX + 1);
-        assert!(!get(address, &path).await.contains("200"));
+        let long = |len| format!("/healthz?{}", "x".repeat(len));
+        assert!(get(address, &long(HEAD_LEN_MAX / 2)).await.starts_with("HTTP/1.1 200"));
+        let refused = get(address, &long(HEAD_LEN_MAX)).await;
+        assert!(!refused.starts_with("HTTP/1.1 200"), "{refused}");
     }
 }

@@ -62,22 +62,36 @@ pub fn run() -> Result<()> {
         }
     }
     screen.title(&format!("Done in {:.1} s", began.elapsed().as_secs_f64()));
-    if std::io::stdin().is_terminal() {
+    summarize(&failed);
+    if is_watched() {
         show::how_to_look_further(&group);
         let _ = std::io::stdin().read(&mut [0]);
     }
     drop(group);
-    let names: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
-    let (all, passed) = (STEPS.len(), STEPS.len() - failed.len());
-    println!("{passed} of {all} checks passed: {}", names.join(", "));
-    println!(
-        "Next: `make demo` at a terminal keeps the site up to look at; README.md makes a group"
-    );
     if !failed.is_empty() {
-        eprintln!("failed: {}", failed.join(", "));
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// Whether somebody sits before it, for whom the site stays up after the checks.
+fn is_watched() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+/// Tells how the checks came out.
+fn summarize(failed: &[&str]) {
+    let names: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+    let (all, passed) = (STEPS.len(), STEPS.len() - failed.len());
+    println!("{passed} of {all} checks passed: {}", names.join(", "));
+    if !failed.is_empty() {
+        eprintln!("failed: {}", failed.join(", "));
+    }
+    if !is_watched() {
+        println!(
+            "Next: `make demo` at a terminal keeps the site up to look at; README.md makes a group"
+        );
+    }
 }
 
 /// Members that cannot make their device would only be waited for.

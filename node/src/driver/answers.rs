@@ -147,10 +147,15 @@ impl Driver {
             .filter(|peer| peer.instance == within && peer.id.to_string().starts_with(&start));
         match (start.len() >= ID_START_MIN, named.next(), named.next()) {
             (true, Some(peer), None) => Ok(peer.id),
-            (true, Some(_), Some(_)) => Err(format!("{name} is the start of several node ids")),
+            (true, Some(_), Some(_)) => {
+                Err(format!("{name} is the start of several node ids: give more digits"))
+            }
+            (false, Some(_), _) => Err(format!(
+                "{name} is too short for the start of a node id: give {ID_START_MIN} digits or more"
+            )),
             _ => Err(format!(
-                "{name} is neither a node id, nor the start of one among the linked peers, nor an \
-                 address: see warren peers"
+                "{name} is neither a node id of 40 digits, nor the first {ID_START_MIN} or more of a \
+                 linked peer's, nor an address: see warren peers"
             )),
         }
     }

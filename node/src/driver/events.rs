@@ -117,7 +117,7 @@ impl Driver {
     }
 
     /// Whether any member of the group is linked.
-    fn is_linked(&self) -> bool {
+    pub(super) fn is_linked(&self) -> bool {
         let mut sessions = self.node.links().sessions();
         sessions.any(|(_, session)| self.overlays.kind(session.instance) == Kind::Private)
     }

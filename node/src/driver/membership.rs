@@ -6,11 +6,12 @@
 use std::path::Path;
 
 use pki::enrolment::Grant;
-use pki::{Certificate, Handed, LineError, Refusal, SignedSecret, StalePolicy, Trust};
+use pki::{Certificate, Handed, HostPort, LineError, Refusal, SignedSecret, StalePolicy, Trust};
 use proto::news;
 
 use super::Driver;
 use crate::advice;
+use crate::bootstrap;
 use crate::ca::read_certificate;
 use crate::config::read_text;
 use crate::enrol::keeper::Update;
@@ -47,6 +48,7 @@ impl Driver {
         let done = match update {
             Update::Renewed(grant) => self.take_grant(*grant),
             Update::Notices(text) => self.take_notices(&text).map_err(Failure::identity),
+            Update::Bootstrap(nodes) => self.take_bootstrap(nodes),
             Update::RenewalDue(_) | Update::Contact | Update::Trouble(_) => Ok(()),
         };
         if let Err(failure) = done {
@@ -55,7 +57,7 @@ impl Driver {
     }
 
     /// Takes a renewed certificate and what belongs to it: other authorities first, for they sign the rest.
-    /// Another network and other bootstrap nodes are for the next start.
+    /// Another network is for the next start.
     fn take_grant(&mut self, grant: Grant) -> Result<(), Failure> {
         match self.node.take_authorities(&grant.ca) {
             Ok(true) => {
@@ -66,7 +68,26 @@ impl Driver {
         }
         self.take_notices(&grant.notices).map_err(Failure::identity)?;
         self.take_secrets(grant.secrets)?;
+        self.take_bootstrap(grant.bootstrap)?;
         self.renew(&grant.certificate)
+    }
+
+    /// Joins by the nodes that the group names now, if they are others, and keeps them for the next start.
+    fn take_bootstrap(&mut self, nodes: Vec<HostPort>) -> Result<(), Failure> {
+        let Some(blob) = self.config.blob.as_mut().filter(|blob| blob.bootstrap != nodes) else {
+            return Ok(());
+        };
+        let listed: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+        tracing::info!(nodes = listed.join(" "), "the group names other nodes to join by");
+        blob.bootstrap.clone_from(&nodes);
+        // What was wrong with the former ones says nothing about these.
+        self.work.trouble = None;
+        self.names.send_replace(bootstrap::of_group(&self.config));
+        // Without a grant the node was signed elsewhere: its file names its nodes, and the service is asked anew.
+        match self.state.grant()? {
+            Some(grant) => self.state.set_grant(&Grant { bootstrap: nodes, ..grant }),
+            None => Ok(()),
+        }
     }
 
     /// Whether the time is over until which the list of revocations was said to be complete.

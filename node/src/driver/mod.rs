@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use packetio::Udp;
+use pki::HostPort;
 use proto::Node;
 use proto::lane::Drops;
 use proto::node::api::Output;
@@ -32,7 +33,7 @@ use proto::path::Path;
 use proto::time::Instant;
 use proto::vpn::DeviceAddresses;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::api::Question;
 use crate::bootstrap::Moved;
@@ -80,6 +81,8 @@ pub struct Driver {
     pub punts: mpsc::Receiver<Punt>,
     /// Questions of clients.
     pub questions: mpsc::Receiver<Question>,
+    /// Tells those who look them up which bootstrap nodes the group has now.
+    pub names: watch::Sender<Vec<HostPort>>,
     /// Bootstrap endpoints that are others than before.
     pub moved: mpsc::Receiver<Moved>,
     /// Addresses that are never offered.
@@ -144,6 +147,9 @@ impl Driver {
             }
             self.overlays.all_known().for_each(Known::save_soon);
             self.note_staleness();
+            if let Some(keeper) = &self.keeper {
+                keeper.set_alone(!self.is_linked());
+            }
             if let Some(failure) = self.work.stop.take() {
                 break Err(failure);
             }

@@ -1,18 +1,19 @@
 //! How a node stays a member while its daemon runs: renewals in time, revocations as they come.
 //!
-//! Two tasks beside the driver, each with a connection of its own, since a long poll holds its one. They
+//! Tasks beside the driver, each with a connection of its own, since a long poll holds its one. They
 //! tell the driver by a bounded channel; the service may be away for as long as the certificate lasts, and
-//! nothing but these two things is missing.
+//! nothing but these things is missing. By whom to join is asked in [`directions`](super::directions).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use pki::enrolment::{Grant, WAIT_MAX_SECONDS};
-use pki::{Certificate, Trust, UnixTime};
+use pki::{Certificate, HostPort, Trust, UnixTime};
 use proto::rng::Rng;
 use tokio::sync::{mpsc, watch};
 
 use super::backoff::Backoff;
+use super::directions::Directions;
 use super::flow::{Flow, Progress, Step};
 use super::service::Service;
 use super::start::{Membership, seed};
@@ -46,6 +47,8 @@ pub enum Update {
     RenewalDue(UnixTime),
     /// New notices or a new head, in text form.
     Notices(String),
+    /// The nodes to join by, as the group names them now.
+    Bootstrap(Vec<HostPort>),
     /// The service has answered.
     Contact,
     /// It has not, or not as hoped.
@@ -65,14 +68,15 @@ pub struct Report {
     pub trouble: Option<String>,
 }
 
-/// The driver's end of the two tasks.
+/// The driver's end of the tasks.
 pub struct Keeper {
     updates: mpsc::Receiver<Update>,
+    is_alone: watch::Sender<bool>,
     report: Report,
 }
 
 impl Keeper {
-    /// Starts both tasks. They end when this is dropped.
+    /// Starts the tasks. They end when this is dropped.
     pub fn start(
         membership: Membership,
         identity: &Identity,
@@ -80,21 +84,30 @@ impl Keeper {
         clock: Clock,
     ) -> Result<Self, Failure> {
         let (driver, updates) = mpsc::channel(UPDATES_MAX);
-        let Membership { enrolment, mut flow } = membership;
+        let Membership { enrolment, mut flow, granted_at } = membership;
         if flow.renew_at().is_none() {
             let certificate = identity.certificate().clone();
             flow = flow.resume(certificate, None).map_err(Failure::identity)?;
         }
         let service = Service::new(&enrolment)?;
-        let report = Report { service: service.server(), ..Report::default() };
+        let report =
+            Report { service: service.server(), last_contact: granted_at, ..Report::default() };
         let (granted, authorities) = watch::channel(Vec::new());
         let renewals = Renewals { flow, service, granted, state, clock };
         let (trust, rng) = (identity.trust.clone(), Rng::new(seed()?));
         let service = Service::new(&enrolment)?;
         let notices = Notices { trust, authorities, service, clock, rng };
+        let (is_alone, alone) = watch::channel(true);
+        let directions = Directions::new(Service::new(&enrolment)?, alone, Rng::new(seed()?));
         tokio::spawn(renewals.run(driver.clone()));
+        tokio::spawn(directions.run(driver.clone()));
         tokio::spawn(notices.run(driver));
-        Ok(Self { updates, report })
+        Ok(Self { updates, is_alone, report })
+    }
+
+    /// Tells whether nobody is linked: then the service is asked by whom to join.
+    pub fn set_alone(&self, is_alone: bool) {
+        self.is_alone.send_if_modified(|was| std::mem::replace(was, is_alone) != is_alone);
     }
 
     /// Waits for the next update; for ever if there is no service.
@@ -117,7 +130,7 @@ impl Keeper {
         match update {
             Update::RenewalDue(due) => self.report.renewal_due = Some(*due),
             Update::Trouble(text) => self.report.trouble = Some(text.clone()),
-            Update::Renewed(_) | Update::Notices(_) | Update::Contact => {
+            Update::Renewed(_) | Update::Notices(_) | Update::Bootstrap(_) | Update::Contact => {
                 self.report.last_contact = Some(now);
                 self.report.trouble = None;
             }

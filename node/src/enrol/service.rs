@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use pki::Enrolment;
 use pki::enrolment::{
-    CertificateRequest, DeviceAnswer, DeviceRequest, DeviceTokenAnswer, DeviceTokenRequest, Grant,
-    KeyAnswer, KeyRequest, Message, Nonce, NonceAnswer, NoticesAnswer, RenewalRequest, Token,
-    WAIT_MAX_SECONDS,
+    BootstrapAnswer, CertificateRequest, DeviceAnswer, DeviceRequest, DeviceTokenAnswer,
+    DeviceTokenRequest, Grant, KeyAnswer, KeyRequest, Message, Nonce, NonceAnswer, NoticesAnswer,
+    RenewalRequest, Token, WAIT_MAX_SECONDS,
 };
+use pki::{Enrolment, HostPort};
 
 use super::client::{Call, Client};
 use super::trouble::Trouble;
@@ -19,6 +19,7 @@ const CERTIFICATE: &str = "/enrol/v1/certificate";
 const NONCE: &str = "/enrol/v1/nonce";
 const RENEWAL: &str = "/enrol/v1/renewal";
 const NOTICES: &str = "/enrol/v1/notices";
+const BOOTSTRAP: &str = "/enrol/v1/bootstrap";
 const DEVICE: &str = "/enrol/v1/device";
 const DEVICE_TOKEN: &str = "/enrol/v1/device/token";
 
@@ -107,6 +108,13 @@ impl Service {
         let call = Call { token: Some(&self.token), wait: WAIT, ..Call::get(&path) };
         let NoticesAnswer { notices } = read(&mut self.client, &call).await?;
         Ok(notices)
+    }
+
+    /// The nodes to join by, as the group names them now.
+    pub async fn bootstrap(&mut self) -> Result<Vec<HostPort>, Trouble> {
+        let call = Call { token: Some(&self.token), ..Call::get(BOOTSTRAP) };
+        let BootstrapAnswer { bootstrap } = read(&mut self.client, &call).await?;
+        Ok(bootstrap)
     }
 }
 

@@ -4,14 +4,18 @@
 //! asked. What a grant says about authorities, network and bootstrap nodes counts more than what the blob
 //! says, which may be older.
 
+use std::path::Path;
+
 use pki::enrolment::Grant;
 use pki::{Blob, Enrolment, PrivateKey, UnixTime};
 
 use super::flow::{Flow, Progress, Step, Verdict};
 use super::service::Service;
+use crate::ca::read_certificate;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, read_text};
 use crate::failure::Failure;
+use crate::identity;
 use crate::notify;
 use crate::state::StateDir;
 
@@ -21,17 +25,22 @@ pub struct Membership {
     pub enrolment: Enrolment,
     /// When to ask.
     pub flow: Flow,
+    /// When the service granted the certificate, if that was in this run.
+    pub granted_at: Option<UnixTime>,
 }
 
 /// Makes sure that the node has a certificate, and completes the configuration with what was granted. `None`
 /// if the blob names no service.
 pub async fn membership(
     config: &mut Config,
-    has_certificate: bool,
+    certificate: Option<&Path>,
     state: &StateDir,
     clock: Clock,
 ) -> Result<Option<Membership>, Failure> {
     let Some(enrolment) = config.enrolment().cloned() else { return Ok(None) };
+    // What was handed over counts besides whatever the service names, now and later.
+    let handed = config.blob.iter().flat_map(|blob| blob.bootstrap.clone());
+    config.bootstrap.extend(handed.collect::<Vec<_>>());
     let key = key(config, state)?;
     let group = config.group()?.to_owned();
     let mut flow = Flow::newcomer(key.clone(), &group, host_name(), seed()?);
@@ -40,17 +49,36 @@ pub async fn membership(
         flow = flow.resume(certificate, renew_at).map_err(Failure::identity)?;
         if !is_over(&grant, clock.now().unix) {
             adopt(config, grant)?;
-            return Ok(Some(Membership { enrolment, flow }));
+            return Ok(Some(Membership { enrolment, flow, granted_at: None }));
         }
     } else if config.blob.is_some()
-        && (has_certificate || is_signed_elsewhere(config, &key, state, clock.now().unix)?)
+        && (certificate.is_some() || is_signed_elsewhere(config, &key, state, clock.now().unix)?)
     {
         // Signed elsewhere: the service is asked when it is to be renewed.
-        return Ok(Some(Membership { enrolment, flow }));
+        return Ok(Some(Membership { enrolment, flow, granted_at: None }));
     }
+    judge(config, certificate, &key)?;
     let grant = ask_for_grant(&mut flow, &enrolment, state, clock).await?;
     adopt(config, grant)?;
-    Ok(Some(Membership { enrolment, flow }))
+    Ok(Some(Membership { enrolment, flow, granted_at: Some(clock.now().unix) }))
+}
+
+/// Judges what would make the start fail after the service has granted, so that a slip costs no place of the
+/// quota. An address that the network does not have is found by the grant alone, where no blob names the network.
+fn judge(config: &Config, certificate: Option<&Path>, key: &PrivateKey) -> Result<(), Failure> {
+    let given = config.blob.as_ref().and_then(|blob| blob.key.as_ref());
+    if given.is_some_and(|given| given.spki() != key.spki()) {
+        return Err(identity::another_key());
+    }
+    if let Some(path) = &config.notices {
+        read_text(path)?;
+    }
+    let Some(path) = certificate else { return Ok(()) };
+    let member = read_certificate(path)?.unverified().map_err(Failure::identity)?;
+    if member.spki != key.spki() {
+        return Err(identity::another_certificate());
+    }
+    identity::check_address(member.ipv4, config.address)
 }
 
 /// Follows the flow until there is a certificate that is valid now.
@@ -101,12 +129,7 @@ async fn ask_for_grant(
 fn adopt(config: &mut Config, grant: Grant) -> Result<(), Failure> {
     let earlier = config.blob.take();
     config.stale_policy.get_or_insert(grant.stale_policy);
-    let mut bootstrap = grant.bootstrap;
-    let others = earlier.iter().flat_map(|blob| &blob.bootstrap);
-    let others: Vec<_> = others.filter(|one| !bootstrap.contains(one)).cloned().collect();
-    bootstrap.extend(others);
-    bootstrap.truncate(pki::BOOTSTRAP_MAX);
-    let mut blob = Blob::new(grant.network, grant.ca, bootstrap, grant.secrets);
+    let mut blob = Blob::new(grant.network, grant.ca, grant.bootstrap, grant.secrets);
     blob.root = grant.root;
     blob.certificate = Some(grant.certificate);
     blob.notices = grant.notices.lines().map(str::to_owned).collect();

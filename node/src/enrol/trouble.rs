@@ -118,16 +118,43 @@ fn denied(denial: &Denial) -> String {
         Code::TokenForeign => {
             "the token in the blob is of another group: download a blob of this group".into()
         }
-        Code::RequestDenied => format!("the request to join was denied: {said}"),
-        Code::MembershipEnded => format!("the membership has ended: {said}"),
-        Code::NodeRevoked => format!("this node is revoked: {said}"),
-        Code::QuotaExceeded => {
-            format!("all certificates that a member may have are in use: {said}")
-        }
+        Code::RequestDenied => once("the request to join was denied", said),
+        Code::MembershipEnded => once("the membership has ended", said),
+        Code::NodeRevoked => once("this node is revoked", said),
+        Code::QuotaExceeded => once("all certificates that a member may have are in use", said),
         Code::DeviceDenied => "the request was denied in the browser".into(),
         Code::DeviceExpired => {
             "nobody has confirmed the code in time: run the command again".into()
         }
         code => format!("refused ({code}): {said}"),
+    }
+}
+
+/// Our sentence and what the service adds, which may begin with the same words.
+fn once(ours: &str, said: &str) -> String {
+    let added = said.strip_prefix(ours).unwrap_or(said);
+    match added.trim_start_matches([':', ';', ',', '.', ' ']) {
+        "" => ours.to_owned(),
+        added => format!("{ours}: {added}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unit_wb_09_what_the_service_says_as_well_is_said_once() {
+        let line = |code, message: &str| {
+            let denial = Denial { code, message: message.to_owned() };
+            Trouble::Denied { server: "vpn".into(), denial }.to_string()
+        };
+        let ended = line(Code::MembershipEnded, "the membership has ended; ask to join again");
+        assert_eq!(ended, "vpn: the membership has ended: ask to join again");
+        let ended = line(Code::MembershipEnded, "the account is locked");
+        assert_eq!(ended, "vpn: the membership has ended: the account is locked");
+        assert_eq!(line(Code::MembershipEnded, " "), "vpn: the membership has ended");
+        let denied = line(Code::RequestDenied, "the request to join was denied; ask ana");
+        assert_eq!(denied, "vpn: the request to join was denied: ask ana");
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{Host, Lab, Switch, eventually};
 pub use lab::{Node, PATIENCE};
 
-use super::{Group, WARREN, fake_clock};
+use super::{Group, WARREN, fake_clock, text};
 
 /// The UDP port of every node.
 pub const PORT: u16 = 7415;
@@ -62,6 +62,19 @@ pub fn command_at(node: &Node, offset: &str, verb: &str, blob: &Path) -> Command
     let mut daemon = node.host.command("env");
     daemon.args(fake_clock(offset)).arg(WARREN).args(node.member.arguments(verb, blob));
     daemon
+}
+
+/// Runs a node's daemon, by this blob, that must end by itself; returns exit code and the one line for the user.
+pub fn refused(node: &Node, blob: &Path, options: &[&str]) -> Result<(i32, String)> {
+    let mut command = node.host.command(WARREN);
+    command.args(["bootstrap", "--blob", text(blob), "--metrics", "off"]);
+    command.args(["--state-dir", text(&node.member.state)]).args(options);
+    let mut daemon = node.host.spawn(command)?;
+    let status = daemon.wait_exit(PATIENCE).with_context(|| daemon.log())?;
+    let log = daemon.log();
+    let told: Vec<_> = log.lines().filter(|line| line.starts_with("warren: ")).collect();
+    ensure!(told.len() == 1, "one line for the user: {log}");
+    Ok((status.code().context("it was killed")?, told[0].to_owned()))
 }
 
 /// Runs a command that must succeed and returns what it printed.

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::Host;
-use pki::enrolment::{CertificateRequest, ServiceUrl, WAIT_MAX_SECONDS};
 use pki::enrolment::{
-    Code, Denial, DeviceAnswer, DeviceCode, DeviceTokenAnswer, Grant, KeyAnswer, KeyRequest,
-    Message, Nonce, NonceAnswer, NoticesAnswer, Pending, Pin, RenewalRequest, Token, UserCode,
+    BootstrapAnswer, Code, Denial, DeviceAnswer, DeviceCode, DeviceTokenAnswer, Grant, KeyAnswer,
+    KeyRequest, Message, Nonce, NonceAnswer, NoticesAnswer, Pending, Pin, RenewalRequest, Token,
+    UserCode,
 };
+use pki::enrolment::{CertificateRequest, ServiceUrl, WAIT_MAX_SECONDS};
 use pki::{
-    CertificateAuthority, Enrolment, GroupSecret, Invitation, Network, Revoked, Salt, SignOptions,
-    SignedSecret, StalePolicy, Trust, UnixTime,
+    CertificateAuthority, Enrolment, GroupSecret, HostPort, Invitation, Network, Revoked, Salt,
+    SignOptions, SignedSecret, StalePolicy, Trust, UnixTime,
 };
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -148,6 +149,11 @@ impl State {
         self.salts.last().expect("just pushed").1
     }
 
+    /// The nodes to join by.
+    fn named(&self) -> Result<Vec<HostPort>> {
+        Ok(self.bootstrap.iter().map(|text| text.parse()).collect::<Result<_, _>>()?)
+    }
+
     /// Grants with a user for each node.
     fn grant(&mut self, request: &pki::Request) -> Result<Grant> {
         let salt = self.salt(request.spki());
@@ -160,7 +166,7 @@ impl State {
             ca: self.trust.authorities().cloned().collect(),
             root: None,
             network: self.network.clone(),
-            bootstrap: self.bootstrap.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+            bootstrap: self.named()?,
             secrets: self.secrets.clone(),
             notices: self.trust.ledger().to_text(),
             stale_policy: self.stale_policy,
@@ -230,7 +236,7 @@ fn answer(
     }
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let needs_token =
-        matches!(path, "/enrol/v1/key" | "/enrol/v1/certificate" | "/enrol/v1/notices");
+        !matches!(path, "/enrol/v1/nonce" | "/enrol/v1/renewal") && !path.contains("device");
     let expected = format!("Bearer {}", &*lock().token.expose());
     let denial = lock().denial.or((authorization != expected).then_some(Code::TokenUnknown));
     if let Some(code) = denial.filter(|_| needs_token) {
@@ -278,6 +284,7 @@ fn answer(
             }
             ok(&NoticesAnswer { notices: lock().trust.ledger().to_text() }.to_json())
         }
+        "/enrol/v1/bootstrap" => ok(&BootstrapAnswer { bootstrap: lock().named()? }.to_json()),
         "/enrol/v1/device" => ok(&DeviceAnswer {
             device_code: DeviceCode::random(),
             user_code: UserCode::random(),

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{Account, Lab, Service, Switch};
 use serde_json::json;
 
-use super::net::{Node, PATIENCE, PORT, underlay};
+use super::net::{Node, PORT, refused, underlay};
 use super::{Member, WARREN, text};
 
 /// The host of the service.
@@ -117,17 +117,9 @@ impl Site {
         Ok(refused.map(|entry| entry["details"].to_string()).collect())
     }
 
-    /// Runs a daemon that must end by itself; returns exit code and the line for the user.
+    /// Runs a daemon by a blob that it is refused with; returns exit code and the line for the user.
     pub fn refused(&self, node: &Node, blob: &str) -> Result<(i32, String)> {
-        let blob = self.keep("refused", blob)?;
-        let mut command = node.host.command(WARREN);
-        command.args(["bootstrap", "--blob", text(&blob), "--metrics", "off"]);
-        command.args(["--state-dir", text(&node.member.state)]);
-        let mut daemon = node.host.spawn(command)?;
-        let status = daemon.wait_exit(PATIENCE).with_context(|| daemon.log())?;
-        let log = daemon.log();
-        let told = log.lines().find(|line| line.starts_with("warren: ")).context("no line")?;
-        Ok((status.code().context("it was killed")?, told.to_owned()))
+        refused(node, &self.keep("refused", blob)?, &[])
     }
 }
 

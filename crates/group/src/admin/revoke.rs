@@ -28,6 +28,12 @@ pub async fn revoke(service: &Service, group: &str, what: Revoked, reason: Strin
     Ok(service.revoke(&Caller::operator(), group, what, reason, now()).await?)
 }
 
+/// Whether somebody who was put out may be back as soon as he asks.
+pub async fn lets_in_who_asks(service: &Service, group: &str) -> Result<bool> {
+    let group = service.group(&Caller::operator(), group).await?;
+    Ok(group.policies.approval.admits(group.summary.members))
+}
+
 /// Passes what is signed on to the group's daemon, if it has one.
 pub async fn pass_on(service: &Service, group: &str) -> Result<()> {
     Daemons::new(service).announce(group).await

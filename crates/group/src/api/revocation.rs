@@ -32,7 +32,7 @@ struct Revocation {
     /// A node with all its certificates.
     #[schema(value_type = Option<String>)]
     node: Option<NodeId>,
-    /// All that a user has had until now.
+    /// A member: the membership ends, with all nodes and tokens.
     #[schema(max_length = 64)]
     user: Option<String>,
     /// For the audit log and the list of revocations.
@@ -68,8 +68,9 @@ async fn list(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     Ok(json(StatusCode::OK, &Piece::from(revocations)))
 }
 
-/// Revokes a certificate, a node, or all that a user has, for administrators. A notice is signed and
-/// passed on; the answer does not wait for that.
+/// Revokes a certificate, a node, or a member with all nodes and tokens, for administrators. The user of
+/// a certificate or node stays a member; a user who is revoked does not. A notice is signed and passed
+/// on; the answer does not wait for that.
 #[utoipa::path(post, path = "/api/v1/groups/{group}/revocations", tag = "revocations",
     params(("group" = String, Path)), request_body = Revocation,
     responses((status = 201, body = Revoking), (status = "4XX", body = ErrorBody)))]

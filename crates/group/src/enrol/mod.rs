@@ -13,6 +13,7 @@
 //! | `GET nonce` | everybody; nothing; no state is kept |
 //! | `POST renewal` | holders of a key that has a certificate; as with it; one signature per request |
 //! | `GET notices` | bearers of a token of the group, ended or not; the chain, which is signed for the members |
+//! | `GET bootstrap` | the same; the nodes to join by, which every blob names |
 //! | `GET /crl/{file}` | everybody who knows the authority's ID; serials; written every ten seconds at most |
 //! | `POST device` | everybody; not whether the group exists; rows live ten minutes, and not too many of them |
 //! | `POST device/token` | holders of a device code |
@@ -33,8 +34,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pki::enrolment::{
-    CertificateRequest, JsonError, KeyRequest, Message, NonceAnswer, NoticesAnswer, Pending,
-    RenewalRequest, Token, WAIT_MAX_SECONDS,
+    BootstrapAnswer, CertificateRequest, JsonError, KeyRequest, Message, NonceAnswer,
+    NoticesAnswer, Pending, RenewalRequest, Token, WAIT_MAX_SECONDS,
 };
 use warp::http::StatusCode;
 use warp::reply::Response;
@@ -58,6 +59,7 @@ pub fn routes() -> Routes {
         Route::get("/enrol/v1/nonce", node, nonce),
         Route::post("/enrol/v1/renewal", node, renewal),
         Route::get("/enrol/v1/notices", node, notices),
+        Route::get("/enrol/v1/bootstrap", node, bootstrap),
         Route::post("/enrol/v1/device", node, device::begin),
         Route::post("/enrol/v1/device/token", node, device::token),
         Route::get("/crl/{file}", node, crl),
@@ -122,6 +124,11 @@ async fn notices(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
             return Ok(written(StatusCode::OK, &NoticesAnswer { notices: found.text }));
         }
     }
+}
+
+async fn bootstrap(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
+    let bootstrap = site.service.bootstrap(&bearer(&ask)?).await.map_err(told)?;
+    Ok(written(StatusCode::OK, &BootstrapAnswer { bootstrap }))
 }
 
 async fn crl(site: Arc<Site>, ask: Arc<Ask>) -> Answer {

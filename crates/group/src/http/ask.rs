@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use warp::http::{HeaderMap, HeaderValue, Method, header};
 use warp::reply::Response;
 
+use super::json;
 use super::problem::Problem;
 use super::route::Params;
 use crate::model::{Caller, Source};
@@ -22,7 +23,7 @@ const CSRF_HEADER: &str = "x-csrf-token";
 /// The field of a form that holds the same.
 pub const CSRF_FIELD: &str = "csrf";
 const CSRF_LABEL: &str = "csrf v1";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Who asks.
@@ -94,6 +95,11 @@ impl Ask {
     /// Returns whether the browser has a cookie of ours.
     pub fn shows_cookie(&self) -> bool {
         !self.cookie_is_new
+    }
+
+    /// Returns whether the request says of what kind its body is.
+    pub fn says_type(&self) -> bool {
+        self.headers.contains_key(header::CONTENT_TYPE)
     }
 
     /// Returns whether the body says that it is JSON.
@@ -181,11 +187,7 @@ impl Ask {
     /// Reads the body as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         self.expect_type(JSON)?;
-        // The library's own words quote values, and a value may be a password at the wrong place.
-        serde_json::from_slice(&self.body).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            Problem::malformed(format!("not the expected JSON at line {line}, column {column}"))
-        })
+        json::read(&self.body).map_err(Problem::malformed)
     }
 
     /// Reads the body as a form.
@@ -220,13 +222,14 @@ impl Ask {
     /// proof in a header or in a field of its form.
     pub(super) fn check_csrf(&self) -> Result<(), Problem> {
         if self.is_from_elsewhere() {
-            return Err(Problem::forged());
+            return Err(Problem::foreign());
         }
         let proof = match self.header(CSRF_HEADER) {
             Some(proof) => Some(proof.to_owned()),
             None => self.csrf_field(),
         };
-        let right = proof.is_some_and(|proof| self.cookie.has_derived(CSRF_LABEL, &proof));
+        let proof = proof.ok_or_else(Problem::unproven)?;
+        let right = self.cookie.has_derived(CSRF_LABEL, &proof);
         right.then_some(()).ok_or_else(Problem::forged)
     }
 
@@ -305,11 +308,24 @@ mod tests {
             ask(&[cookie.clone(), by_header.clone(), ("origin", "null".into())], ""),
         ];
         for ask in refused {
-            assert_eq!(ask.check_csrf(), Err(Problem::forged()), "{ask:?}");
+            let refused = ask.check_csrf().map_err(|problem| problem.code);
+            assert_eq!(refused, Err("csrf_wrong"), "{ask:?}");
         }
         let own = ("origin", "https://vpn.example.org".to_owned());
         let same = ("sec-fetch-site", "same-origin".to_owned());
         assert_eq!(ask(&[cookie, by_header, own, same], "").check_csrf(), Ok(()));
+    }
+
+    #[test]
+    fn unit_wb_01_a_refusal_says_what_of_the_proof_is_missing() {
+        let said = |headers: &[(&'static str, String)]| {
+            ask(headers, "").check_csrf().expect_err("nothing is proven").message
+        };
+        assert!(said(&[]).contains("`csrf` in the answer of GET /api/v1/me"), "{}", said(&[]));
+        let guess = said(&[("x-csrf-token", "guess".to_owned())]);
+        assert!(guess.contains("is not of this session"), "{guess}");
+        let foreign = said(&[("origin", "https://evil.example".to_owned())]);
+        assert!(foreign.contains("another site"), "{foreign}");
     }
 
     #[test]

@@ -12,12 +12,14 @@
 //! | file | question |
 //! |---|---|
 //! | `ask` | what was asked |
+//! | `json` | what does a body of JSON say, and what is wrong with it |
 //! | `route` | which end points are there, and who may call them |
 //! | `problem` | what goes wrong, and with which status |
 //! | `reply` | how answers are written |
 //! | `site` | what do all end points share |
 
 mod ask;
+mod json;
 mod problem;
 mod reply;
 mod route;

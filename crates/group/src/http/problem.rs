@@ -67,9 +67,9 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "malformed", message)
     }
 
-    /// The body is of another kind.
+    /// The body is of another kind, or does not say of which.
     pub fn unsupported(expected: &'static str) -> Self {
-        let message = format!("expected a body of type {expected}");
+        let message = format!("expected a body with the header Content-Type: {expected}");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
     }
 
@@ -91,11 +91,28 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "login_wrong", MESSAGE)
     }
 
-    /// The request may have been made by another site.
+    /// The proof is not that of the session: the request may have been made by another site.
     pub fn forged() -> Self {
-        const MESSAGE: &str = "the form or the header x-csrf-token is not of this session; load the \
-            page again";
-        Self::new(StatusCode::FORBIDDEN, "csrf_wrong", MESSAGE)
+        Self::unproved(
+            "the form or the header x-csrf-token is not of this session; load the page again",
+        )
+    }
+
+    /// The request shows no proof: it may have been made by another site.
+    pub fn unproven() -> Self {
+        Self::unproved(
+            "the header x-csrf-token is missing: it holds `csrf` in the answer of GET /api/v1/me; \
+             log-in and sign-up do without it if they send JSON (Content-Type: application/json)",
+        )
+    }
+
+    /// The browser says that another site made the request.
+    pub fn foreign() -> Self {
+        Self::unproved("the request comes from a page of another site; open this site's own page")
+    }
+
+    fn unproved(message: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "csrf_wrong", message)
     }
 
     /// An API token is not enough for this.

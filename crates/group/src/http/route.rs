@@ -15,7 +15,7 @@ use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
 
-use super::ask::{Ask, Who};
+use super::ask::{Ask, JSON, Who};
 use super::problem::Problem;
 use super::site::Site;
 use crate::serve::{BODY_LEN_MAX, Peer};
@@ -170,6 +170,10 @@ fn admit(access: Access, ask: &Ask) -> Result<(), Problem> {
         (Access::OwnPages, _) if !changes => Ok(()),
         // Other sites cannot make a browser send JSON without asking us first, and we say no.
         (Access::OwnPages, _) if ask.is_json() && !ask.is_from_elsewhere() => Ok(()),
+        // No form comes without a type: a program has forgotten to say it.
+        (Access::OwnPages, _) if !ask.says_type() && !ask.is_from_elsewhere() => {
+            ask.check_csrf().map_err(|_| Problem::unsupported(JSON))
+        }
         (Access::OwnPages, _) => ask.check_csrf(),
         (Access::Person | Access::Browser, Who::Stranger) => Err(Problem::not_logged_in()),
         (Access::Browser, Who::Program(_)) => Err(Problem::session_needed()),
@@ -283,7 +287,8 @@ mod tests {
         let program = ask(post.clone(), Who::Program(session));
         assert_eq!(code(Access::Person, &program), None);
         assert_eq!(code(Access::Browser, &program), Some("session_needed"));
-        assert_eq!(code(Access::OwnPages, &ask(post.clone(), Who::Stranger)), Some("csrf_wrong"));
+        let untyped = ask(post.clone(), Who::Stranger);
+        assert_eq!(code(Access::OwnPages, &untyped), Some("unsupported_media_type"));
         assert_eq!(code(Access::OwnPages, &ask(get, Who::Stranger)), None);
         assert_eq!(code(Access::Anyone, &ask(post, Who::Stranger)), None);
     }

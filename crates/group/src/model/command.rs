@@ -70,7 +70,7 @@ pub enum Command {
         /// Which.
         token: TokenId,
     },
-    /// To revoke something.
+    /// To revoke something; a user whom that concerns is no member any more.
     Revoke {
         /// What.
         what: Revoked,

@@ -166,19 +166,22 @@ fn revoke(ctx: &Context, what: &Revoked, reason: &str) -> Result<Decision, Refus
         Revoked::Node(_) => {
             ctx.node.as_ref().is_some_and(|node| node.ended != Some(Ended::Revoked))
         }
-        Revoked::User(_) => ctx.target.is_some() && !ctx.victims.is_empty(),
+        // Also one without nodes: the blob holds the group secret, and the notice starts another.
+        Revoked::User(_) => ctx.target.as_ref().is_some_and(Person::is_member),
         Revoked::Issuer(_) => false,
     };
     if !known {
         return Err(Refusal::NothingToRevoke);
     }
     let mut decision = Decision::default();
-    if let (Revoked::User(_), Some(person)) = (what, &ctx.target) {
-        // Or a stolen blob would enrol the next node.
-        decision.events.push(Event::TokensEnded { user: person.user.clone() });
-    }
     if !matches!(what, Revoked::Serial(_)) {
         ctx.victims.iter().for_each(|node| decision.end_node(node, Ended::Revoked));
+    }
+    if let (Revoked::User(_), Some(person)) = (what, &ctx.target) {
+        // Or a stolen blob would enrol the next node, and its thief download one more.
+        keeps_an_administrator(ctx, person)?;
+        let (user, reason) = (person.user.clone(), reason.to_owned());
+        decision.events.push(Event::MemberRemoved { user, reason });
     }
     let victims = ctx.victims.iter().map(|node| node.id).collect();
     decision.orders.push(Order::Revoke { what: what.clone(), reason: reason.to_owned(), victims });

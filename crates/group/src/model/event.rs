@@ -162,11 +162,6 @@ pub enum Event {
         /// Why.
         why: Ended,
     },
-    /// All tokens of a user count no more, for the user was revoked.
-    TokensEnded {
-        /// Whose.
-        user: Named,
-    },
 
     /// The authority has drawn a salt for a key.
     NodeNamed {

@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::store::read::UserKey;
 use crate::store::{self, Page, Paged};
-use crate::view::{AuditView, GroupSummary, GroupView};
+use crate::view::{AuditView, GroupRow, GroupSummary, GroupView};
 
 /// Most groups that one user administers, so that nobody takes all names.
 const GROUPS_PER_USER_MAX: usize = 100;
@@ -108,6 +108,16 @@ impl Service {
         let Actor::User(user) = caller.actor else { return Err(Refusal::NotMember.into()) };
         let mut db = self.0.store.read().await?;
         Ok(store::read::groups(&mut db, user, own, page).await?)
+    }
+
+    /// Lists all groups by name, with what they hold, for whoever has the machine and administrators of the
+    /// site.
+    pub async fn all_groups(&self, caller: &Caller, page: &Page) -> Result<Paged<GroupRow>> {
+        let mut db = self.0.store.read().await?;
+        if !self.is_site_admin(&mut db, caller).await? {
+            return Err(Refusal::NotSiteAdministrator.into());
+        }
+        Ok(store::read::all_groups(&mut db, page).await?)
     }
 
     /// What everybody who is logged in may know of a group, and what the asker is to it.

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use pki::enrolment::{Grant, KeyAnswer, KeyRequest, RenewalRequest, Token};
-use pki::{Certificate, Request, Salt, UnixTime};
+use pki::{Certificate, HostPort, Request, Salt, UnixTime};
 
 use super::run::Shown;
 use super::{Service, find};
@@ -116,6 +116,14 @@ impl Service {
         })?;
         let certificate = done.certificate.ok_or(StoreError::Corrupt("certificate"))?;
         self.grant(&member.group, certificate, now).await
+    }
+
+    /// The nodes to join by as they are named now, for the bearer of a token of the group. A token whose time
+    /// is over is good enough, as for notices: nodes that it enrolled may have lost everybody.
+    pub async fn bootstrap(&self, token: &Token) -> Result<Vec<HostPort>> {
+        let group = self.group_of(token.hash()).await?.ok_or(Refusal::TokenUnknown)?;
+        let mut db = self.0.store.read().await?;
+        Ok(find(&mut db, &group).await?.policies.bootstrap)
     }
 
     /// Lists nodes in the order in which they came, for members: those of one user, or all.

@@ -37,7 +37,8 @@ pub struct Notices {
 }
 
 impl Service {
-    /// Revokes a certificate, a node, or all that a user has; returns the number of the notice.
+    /// Revokes a certificate, a node, or a member with the membership and all nodes and tokens; returns the
+    /// number of the notice.
     pub async fn revoke(
         &self,
         caller: &Caller,

@@ -90,14 +90,6 @@ pub async fn apply(tx: &mut Connection, locked: &Locked, event: &Event) -> Resul
             sql.bind(group.0).bind(token.0).bind(word(why)).execute(tx).await?;
             Ok(())
         }
-        Event::TokensEnded { user } => {
-            let sql = sqlx::query(
-                "UPDATE tokens SET ended = 'revoked' \
-                 WHERE group_id = $1 AND user_id = $2 AND ended IS NULL",
-            );
-            sql.bind(group.0).bind(user.id.0).execute(tx).await?;
-            Ok(())
-        }
         Event::NodeNamed { .. } => name_node(tx, locked, event).await,
         Event::NodeReturned { node, .. } => {
             let sql = sqlx::query(

@@ -17,6 +17,7 @@
 //! | `apply`, `apply_site` | how does an event change the tables |
 //! | `read`, `page` | what do the pages and the API show |
 //! | `chain` | how are authorities, secrets and notices kept |
+//! | `server` | why does PostgreSQL not let us in |
 //! | `session` | how are sessions and API tokens kept |
 //! | `device` | how are devices kept that wait for their user's word |
 //! | `transfer` | how does a whole site get from one database to another |
@@ -33,6 +34,7 @@ mod durable;
 pub mod load;
 mod page;
 pub mod read;
+mod server;
 pub mod session;
 pub mod transfer;
 
@@ -69,6 +71,14 @@ pub enum StoreError {
     /// It says no.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
+    /// Its server does not answer, or does not let us in.
+    #[error("PostgreSQL at {at}: {why}")]
+    Server {
+        /// Host and port, or the directory of the socket.
+        at: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// Its tables are of another version.
     #[error("the tables cannot be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -82,7 +92,7 @@ pub enum StoreError {
     #[error("the disk of the database: {0}")]
     Disk(std::io::Error),
     /// Its file cannot be made.
-    #[error("cannot make the database file: {0}")]
+    #[error("cannot open the database file: {0}: run this as the user of the service, who owns it")]
     File(std::io::Error),
 }
 
@@ -119,6 +129,9 @@ impl Store {
         sqlx::any::install_default_drivers();
         let (kind, url) = prepare(url)?;
         let log = url.strip_prefix("sqlite:").map(|path| Arc::new(Log::of(path)));
+        if kind == Kind::Postgres {
+            server::check(&url).await?;
+        }
         let options: AnyConnectOptions = url.parse()?;
         let (most_writers, most_readers) = match kind {
             Kind::Sqlite => (1, SQLITE_READERS),

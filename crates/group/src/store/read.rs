@@ -9,8 +9,8 @@ use super::page::{Page, Paged};
 use super::{Connection, StoreError};
 use crate::model::{GroupId, Named, RequestState, Role, Standing, UserId};
 use crate::view::{
-    AuditView, GroupSummary, MemberView, NodeView, RequestView, RevocationView, StandingView,
-    TokenView, UserView,
+    AuditView, GroupRow, GroupSummary, MemberView, NodeView, RequestView, RevocationView,
+    StandingView, TokenView, UserView,
 };
 
 /// Administrators that a group's page names.
@@ -107,6 +107,29 @@ pub async fn groups(
         items.push(summary(row, standing)?);
     }
     Ok(page.cut(items, |group: &GroupSummary| group.name.clone()))
+}
+
+/// All groups by name, with what they hold.
+pub async fn all_groups(db: &mut Connection, page: &Page) -> Result<Paged<GroupRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT name, subnet, members, administrators, pending, created, \
+         (SELECT COUNT(*) FROM nodes WHERE group_id = groups.id AND ended IS NULL) AS nodes \
+         FROM groups WHERE deleted IS NULL AND name > $1 ORDER BY name LIMIT $2",
+    );
+    let rows = rows.bind(page.after_text()).bind(page.fetch()).fetch_all(db).await?;
+    let read = |row: &AnyRow| {
+        Ok(GroupRow {
+            name: row.text("name")?,
+            subnet: row.parsed("subnet")?,
+            members: row.count("members")?,
+            administrators: row.count("administrators")?,
+            nodes: row.count("nodes")?,
+            pending: row.count("pending")?,
+            created: row.time("created")?,
+        })
+    };
+    let items = rows.iter().map(read).collect::<Result<_, StoreError>>()?;
+    Ok(page.cut(items, |group: &GroupRow| group.name.clone()))
 }
 
 /// What everybody may know of a group.

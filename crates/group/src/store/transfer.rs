@@ -2,7 +2,8 @@
 //!
 //! The first line names version and columns, the last one counts the rows, so that a file that was
 //! cut short is not taken. Rows go out of one snapshot and come in by one transaction. CA keys and
-//! group secrets stay sealed: the master key has to come along by its own way.
+//! group secrets stay sealed: the master key has to come along by its own way. A file of an older
+//! version lacks columns; its rows get what the migration gave to rows that were there.
 
 use std::io::BufRead;
 
@@ -47,6 +48,9 @@ pub(super) const TABLES: [(&str, &str); 12] = [
 pub(super) const LOG: (&str, &str) =
     ("events", "#group_id #number #at actor actor_name source kind body");
 
+/// Columns that exports did not have at first; each has a default in its migration.
+const LATER: [(&str, &str); 1] = [("authorities", " stage #due")];
+
 const VERSION: u32 = 1;
 /// Rows that are read at a time.
 const CHUNK: i64 = 2000;
@@ -63,6 +67,12 @@ pub enum TransferError {
     /// A line is not what is expected.
     #[error("line {0} of the file is not what an export writes; take a whole one of this version")]
     Line(usize),
+    /// It is of a later version.
+    #[error(
+        "the file was written by a newer warren-groupd: it has {0}, which this one does not know; import \
+         it with that version or a newer one"
+    )]
+    Newer(String),
     /// The database is in use.
     #[error("the database has accounts already; import into an empty one")]
     NotEmpty,
@@ -98,6 +108,34 @@ impl Head {
     fn new() -> Self {
         let columns = tables().map(|(table, columns)| (table.to_owned(), columns.to_owned()));
         Self { warren_groupd_export: VERSION, columns: columns.collect() }
+    }
+
+    /// Reads a first line: the columns that the file has, by table.
+    fn read(line: &str) -> Result<Vec<(&'static str, String)>, TransferError> {
+        let head: Self = serde_json::from_str(line).map_err(|_| TransferError::Line(1))?;
+        if head.warren_groupd_export > VERSION {
+            return Err(TransferError::Newer(format!("format {}", head.warren_groupd_export)));
+        }
+        let known = |name: &str| tables().find(|(table, _)| *table == name);
+        if let Some((name, _)) = head.columns.iter().find(|(name, _)| known(name).is_none()) {
+            return Err(TransferError::Newer(format!("a table {name:?}")));
+        }
+        let of_table = |(table, ours): (&'static str, &'static str)| {
+            let found = head.columns.iter().find(|(name, _)| name == table);
+            let (_, theirs) = found.ok_or(TransferError::Line(1))?;
+            let later = LATER.iter().find(|(name, _)| *name == table).map_or("", |(_, end)| end);
+            if theirs == ours || Some(theirs.as_str()) == ours.strip_suffix(later) {
+                return Ok((table, theirs.clone()));
+            }
+            let is_ours = |column: &str| ours.split(' ').any(|own| own == column);
+            match theirs.split(' ').find(|column| !is_ours(column)) {
+                Some(column) => {
+                    Err(TransferError::Newer(format!("a column {column:?} of {table}")))
+                }
+                None => Err(TransferError::Line(1)),
+            }
+        };
+        tables().map(of_table).collect()
     }
 }
 
@@ -149,10 +187,7 @@ pub async fn import(
         sqlx::query(sql).execute(&mut *tx).await?;
     }
     let mut lines = lines.lines();
-    let head = lines.next().ok_or(TransferError::Line(1))??;
-    if serde_json::from_str::<Head>(&head).ok().as_ref() != Some(&Head::new()) {
-        return Err(TransferError::Line(1));
-    }
+    let columns = Head::read(&lines.next().ok_or(TransferError::Line(1))??)?;
     let (mut rows, mut whole) = (0, false);
     for (index, text) in lines.enumerate() {
         let text = text?;
@@ -168,7 +203,7 @@ pub async fn import(
             continue;
         }
         let Ok(line) = serde_json::from_str::<Line>(&text) else { return Err(bad) };
-        let Some((_, columns)) = tables().find(|(table, _)| *table == line.table) else {
+        let Some((_, columns)) = columns.iter().find(|(table, _)| *table == line.table) else {
             return Err(bad);
         };
         if !insert(&mut tx, &line, columns).await? {
@@ -234,7 +269,7 @@ async fn insert(tx: &mut Connection, line: &Line, columns: &str) -> Result<bool,
     }
     let places: Vec<_> = (1..=list.len()).map(|place| format!("${place}")).collect();
     let just_names: Vec<_> = list.iter().map(|(name, _)| *name).collect();
-    // Table and columns are constants of this file.
+    // Table and columns were compared with constants of this file.
     let sql = format!(
         "INSERT INTO {} ({}) VALUES ({})",
         line.table,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pki::NodeId;
+use pki::enrolment::Grant;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -16,6 +17,24 @@ fn walked(id: &NodeId, ipv4: Option<&str>, notices: u64, since: Option<u64>) -> 
     json!({
         "node_id": id, "ipv4": ipv4, "notices": notices, "noticed_at": since, "links": [],
     })
+}
+
+/// A service with that daemon beside it; its administrator, and the token of a blob.
+fn beside(daemon: &Double) -> (Server, Client, String) {
+    let server = Server::start_with(&daemon.settings("team"));
+    let mut ana = server.client().sign_up("ana");
+    create(&mut ana, "team", json!({}));
+    let (_, token) = blob(&mut ana, "team", &json!({}));
+    (server, ana, token)
+}
+
+/// Enrols a node and revokes it.
+fn lose(server: &Server, admin: &mut Client, token: &str) -> Grant {
+    let grant = Newcomer::new(server, token).enrol("team");
+    let member = grant.certificate.unverified().expect("own output");
+    let wish = json!({ "node": member.node_id.to_string(), "reason": "lost" });
+    admin.post(&format!("{TEAM}/revocations"), &wish).expect(201);
+    grant
 }
 
 #[test]
@@ -32,14 +51,9 @@ fn ns_wb_16_the_daemon_of_the_group_is_told_and_counts_who_knows() {
         }
         other => Err(format!("what is {other:?}?")),
     });
-    let server = Server::start_with(&daemon.settings("team"));
-    let mut ana = server.client().sign_up("ana");
-    create(&mut ana, "team", json!({}));
-    let (_, token) = blob(&mut ana, "team", &json!({}));
-    let grant = Newcomer::new(&server, &token).enrol("team");
+    let (server, mut ana, token) = beside(&daemon);
+    let grant = lose(&server, &mut ana, &token);
     let member = grant.certificate.unverified().expect("own output");
-    let wish = json!({ "node": member.node_id.to_string(), "reason": "lost" });
-    ana.post(&format!("{TEAM}/revocations"), &wish).expect(201);
     let told = heard.recv_timeout(Duration::from_secs(30)).expect("is told");
     assert_eq!(told["command"], "announce");
     let mut trust = grant.trust().expect("fits");
@@ -75,14 +89,8 @@ fn ns_wb_16_the_page_of_a_revocation_shows_who_knows_it_and_looks_again_until_al
         };
         Ok(json!({ "number": 9, "nodes": [node(1, 1), node(2, knows.1)], "complete": true }))
     });
-    let server = Server::start_with(&daemon.settings("team"));
-    let mut ana = server.client().sign_up("ana");
-    create(&mut ana, "team", json!({}));
-    let (_, token) = blob(&mut ana, "team", &json!({}));
-    let grant = Newcomer::new(&server, &token).enrol("team");
-    let member = grant.certificate.unverified().expect("own output");
-    let wish = json!({ "node": member.node_id.to_string(), "reason": "lost" });
-    ana.post(&format!("{TEAM}/revocations"), &wish).expect(201);
+    let (server, mut ana, token) = beside(&daemon);
+    lose(&server, &mut ana, &token);
 
     let page = page_with(&mut ana, "1 of 2 live members have acknowledged");
     assert!(page.contains("http-equiv=\"refresh\""), "{page}");
@@ -182,10 +190,7 @@ fn ns_wb_16_a_daemon_that_hangs_holds_no_page_up() {
             std::thread::park();
         }
     });
-    let server = Server::start_with(&daemon.settings("team"));
-    let mut ana = server.client().sign_up("ana");
-    create(&mut ana, "team", json!({}));
-    let (_, token) = blob(&mut ana, "team", &json!({}));
+    let (server, mut ana, token) = beside(&daemon);
     Newcomer::new(&server, &token).enrol("team");
     let begun = std::time::Instant::now();
     let page = ana.get("/groups/team").expect(200).body;

@@ -10,6 +10,7 @@ mod nodes;
 mod people;
 mod provider;
 mod server;
+mod walk;
 
 #[test]
 fn a_second_process_does_not_serve_the_same_sqlite_database() {

@@ -318,6 +318,8 @@ fn ns_wb_14_one_site_hosts_groups_that_know_nothing_of_each_other() {
     };
     assert!(judged(&ours, &ours) && judged(&theirs, &theirs));
     assert!(!judged(&ours, &theirs) && !judged(&theirs, &ours));
+    let issuer = |of: &Grant| of.certificate.unverified().expect("own output").issuer;
+    assert_ne!(issuer(&ours), issuer(&theirs), "or one group's key would sign for the other");
     for hidden in ["/members", "/nodes", "/revocations", "/audit", "/requests"] {
         let answer = bo.get(&format!("{TEAM}{hidden}"));
         assert_eq!(answer.status, 403, "{hidden}: {answer:?}");
@@ -349,9 +351,10 @@ fn ns_wb_16_a_revoked_member_is_out_and_the_list_says_so() {
     trust.ledger_mut().take_text(news["notices"].as_str().expect("text")).expect("is signed");
     assert_eq!(trust.ledger().is_revoked(&member), Some(1));
     node.name().refused(403, "membership_ended");
-    let wish = json!({ "reason": "has left the firm" });
-    ana.post(&format!("{TEAM}/members/bo/remove"), &wish).expect(200);
     Newcomer::new(&server, &token).name().refused(403, "membership_ended");
+    bo.post(&format!("{TEAM}/blob"), &json!({})).refused(403, "not_member");
+    let wish = json!({ "reason": "has left the firm" });
+    ana.post(&format!("{TEAM}/members/bo/remove"), &wish).refused(404, "not_found");
     let shown = ana.get(&format!("{place}/1")).expect(200).json();
     assert_eq!(shown["reason"], "a lost laptop");
 }

@@ -67,6 +67,13 @@ fn ns_wb_01_only_pages_of_ours_change_something() {
     let form = "name=ana&password=the+secret+of+ana";
     let answer = by_form.send("POST", "/api/v1/session", "application/x-www-form-urlencoded", form);
     answer.refused(403, "csrf_wrong");
+    let answer = by_form.send("POST", "/api/v1/session", "", &login.to_string());
+    let said = answer.json()["message"].as_str().expect("is text").to_owned();
+    assert!(said.contains("Content-Type: application/json"), "{said}");
+    answer.refused(415, "unsupported_media_type");
+    by_form.headers = vec![("Origin", "https://evil.example".to_owned())];
+    let untyped = by_form.send("POST", "/api/v1/session", "", &login.to_string());
+    untyped.refused(403, "csrf_wrong");
 }
 
 #[test]
@@ -128,7 +135,10 @@ fn ns_wb_01_every_answer_is_hardened_and_every_problem_is_json() {
     assert_eq!(answer.header("allow"), Some("POST, DELETE"));
     answer.refused(405, "method_not_allowed");
     client.send("POST", "/api/v1/session", "text/plain", "x").refused(403, "csrf_wrong");
-    client.post("/api/v1/session", &json!({ "name": 7 })).refused(400, "malformed");
+    let answer = client.post("/api/v1/session", &json!({ "name": 7 }));
+    let said = answer.json()["message"].as_str().expect("is text").to_owned();
+    assert_eq!(said, "field `name`: expected text, not a number");
+    answer.refused(400, "malformed");
     let long = json!({ "name": "x".repeat(70_000), "password": "x" });
     client.post("/api/v1/session", &long).refused(413, "too_long");
     let answer = client.get("/api/v1/openapi.json").expect(200);

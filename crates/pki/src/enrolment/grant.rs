@@ -81,7 +81,7 @@ fn read_authorities<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Certificate>,
     bounded(d, 1, ISSUERS_MAX, "a group has one to four authorities")
 }
 
-fn read_bootstrap<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<HostPort>, D::Error> {
+pub(super) fn read_bootstrap<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<HostPort>, D::Error> {
     bounded(d, 0, BOOTSTRAP_MAX, "at most 64 bootstrap addresses")
 }
 

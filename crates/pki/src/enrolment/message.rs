@@ -7,6 +7,7 @@
 //! | `GET nonce` | [`NonceAnswer`] |
 //! | `POST renewal` [`RenewalRequest`](super::RenewalRequest) | [`Grant`](super::Grant) |
 //! | `GET notices?after=N` | [`NoticesAnswer`] |
+//! | `GET bootstrap` | [`BootstrapAnswer`] |
 //! | `POST device` [`DeviceRequest`] | [`DeviceAnswer`] |
 //! | `POST device/token` [`DeviceTokenRequest`] | [`DeviceTokenAnswer`], or 202 [`Pending`] |
 //!
@@ -18,11 +19,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use super::grant::read_bootstrap;
 use super::json::messages;
 use super::renewal::Nonce;
 use super::secret_text::DeviceCode;
 use super::url::ServiceUrl;
 use super::user_code::UserCode;
+use crate::blob::HostPort;
 use crate::error::Error;
 use crate::id::{NodeId, Salt};
 use crate::key::{Algorithm, PrivateKey};
@@ -116,6 +119,14 @@ pub struct NoticesAnswer {
     pub notices: String,
 }
 
+/// Nodes to join by, as the group names them now: those of a grant may be days old.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootstrapAnswer {
+    /// All of them.
+    #[serde(deserialize_with = "read_bootstrap")]
+    pub bootstrap: Vec<HostPort>,
+}
+
 /// Asks for a blob that the user will hand over in the browser (RFC 8628).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,7 +188,7 @@ impl fmt::Debug for DeviceTokenAnswer {
 
 messages!(REQUEST_LEN_MAX: KeyRequest, CertificateRequest, DeviceRequest, DeviceTokenRequest);
 messages!(REQUEST_LEN_MAX: KeyAnswer, Pending, NonceAnswer, DeviceAnswer);
-messages!(ANSWER_LEN_MAX: NoticesAnswer, DeviceTokenAnswer);
+messages!(ANSWER_LEN_MAX: NoticesAnswer, BootstrapAnswer, DeviceTokenAnswer);
 
 fn write_spki<S: Serializer>(spki: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&to_base64(spki))

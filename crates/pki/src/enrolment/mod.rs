@@ -35,8 +35,9 @@ pub use denial::{Code, Denial};
 pub use grant::Grant;
 pub use json::{ANSWER_LEN_MAX, JsonError, Message, REQUEST_LEN_MAX};
 pub use message::{
-    CertificateRequest, DeviceAnswer, DeviceRequest, DeviceTokenAnswer, DeviceTokenRequest,
-    KeyAnswer, KeyRequest, NonceAnswer, NoticesAnswer, Pending, WAIT_MAX_SECONDS,
+    BootstrapAnswer, CertificateRequest, DeviceAnswer, DeviceRequest, DeviceTokenAnswer,
+    DeviceTokenRequest, KeyAnswer, KeyRequest, NonceAnswer, NoticesAnswer, Pending,
+    WAIT_MAX_SECONDS,
 };
 pub use pin::{PINS_MAX, ParsePinError, Pin};
 pub use renewal::{Nonce, ParseNonceError, RenewalRequest};

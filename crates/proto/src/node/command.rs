@@ -79,9 +79,14 @@ impl Node {
         self.settle(now);
     }
 
-    /// Walks the ring and checks every node against its neighbours.
+    /// Walks the ring and checks every node against its neighbours. A walk under way answers this one as well.
     pub fn crawl(&mut self, ticket: Ticket, within: Instance, now: Now) {
-        self.with_overlay(within, now, |overlay, cx| overlay.crawl(ticket.0, cx));
+        let mut has_room = false;
+        self.with_overlay(within, now, |overlay, cx| has_room = overlay.crawl(ticket.0, cx));
+        if !has_room {
+            let why = "too many wait for the walk that is under way: try again";
+            self.answer(ticket, Answer::Failed(why.to_owned()));
+        }
         self.settle(now);
     }
 

@@ -171,7 +171,7 @@ impl Node {
     pub(super) fn get_for_vpn(&mut self, over: Instance, op: Op, name: &str, now: Now) {
         let key = Key::derive(Kind::Exclusive, VPN_DOMAIN, name.as_bytes());
         let id = self.operations.begin(Asker::Vpn(op));
-        let started = self.with_dht(over, now, |dht, cx| dht.get(id, key, cx));
+        let started = self.with_dht(over, now, |dht, cx| dht.get_as_found(id, key, cx));
         self.begun(id, started, now);
     }
 
@@ -219,11 +219,15 @@ impl Node {
                 Some(Asker::Watch(question)) => self.answer_watch(question, outcome.into(), now),
                 None => {}
             },
-            dht::Effect::Found { op, record } => {
-                if let Some(&Asker::Watch(question)) = self.operations.waiting.get(&op) {
+            dht::Effect::Found { op, record } => match self.operations.waiting.get(&op) {
+                Some(&Asker::Watch(question)) => {
                     self.with_watch(now, |watch, cx| watch.handle_found(question, record, cx));
                 }
-            }
+                Some(&Asker::Vpn(op)) => {
+                    self.with_vpn(|vpn| vpn.handle_named(op, record.owner, now.instant));
+                }
+                Some(Asker::Driver(..)) | None => {}
+            },
             dht::Effect::Event(dht::Event::Lost { key, .. }) => {
                 if self.vpn_over() != Some(instance) {
                     return;

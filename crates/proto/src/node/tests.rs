@@ -219,6 +219,22 @@ fn twelve_nodes_form_a_ring_in_spite_of_loss() {
 }
 
 #[test]
+fn sim_op_01_all_who_ask_while_the_ring_is_walked_are_answered_by_one_walk() {
+    let mut net = Net::new(0.0);
+    (1..=8).for_each(|n| net.add(n));
+    net.run_for(Duration::from_secs(20));
+    for ticket in [9, 10, 11] {
+        net.with(endpoint(5), |node, now| node.crawl(Ticket(ticket), Instance(0), now));
+    }
+    net.run_for(Duration::from_secs(10));
+    assert_eq!(net.answers.len(), 3, "{:?}", net.answers);
+    for answer in &net.answers {
+        let Answer::Crawl(report) = answer else { panic!("{answer:?}") };
+        assert_eq!((report.nodes.len(), report.questions), (8, 7), "{report:?}");
+    }
+}
+
+#[test]
 fn sim_cn_06_a_dead_peer_is_removed_within_45_seconds() {
     let mut net = Net::new(0.0);
     (1..=5).for_each(|n| net.add(n));

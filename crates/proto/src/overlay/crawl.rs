@@ -2,7 +2,8 @@
 //!
 //! The walk goes clockwise from this node: each node is asked for its neighbours, and its nearest right one
 //! is asked next, until the walk is back. Afterwards each node's first and second neighbours on both sides
-//! are compared with the ring as walked. O(N) questions, each O(log N) hops.
+//! are compared with the ring as walked. O(N) questions, each O(log N) hops. Whoever asks while a walk is under way
+//! gets what that one finds: a second one would cost the ring as much again, and find the same.
 
 use super::{Context, Effect, Overlay, Timer};
 use crate::NodeId;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 /// Nodes that one crawl visits at most.
 const NODES_MAX: usize = 100_000;
+/// Those who wait for one walk at most: as many as a driver has commands under way.
+const WAITING_MAX: usize = 256;
 /// Times that a silent node is asked, and how long each answer is waited for: a message of six hops at 5 %
 /// loss is lost every fourth time.
 const TRIES: u32 = 5;
@@ -75,7 +78,8 @@ impl Report {
 /// A crawl under way.
 #[derive(Debug)]
 pub struct Crawl {
-    id: u64,
+    /// Who waits for it.
+    ids: Vec<u64>,
     visited: Vec<Visited>,
     silent: Vec<NodeId>,
     asking: NodeId,
@@ -92,8 +96,14 @@ impl Crawl {
 }
 
 impl Overlay {
-    /// Starts a crawl; [`Effect::Crawled`] with this `id` ends it. A crawl under way is replaced.
-    pub fn crawl(&mut self, id: u64, cx: &mut Context<'_>) {
+    /// Starts a crawl, or waits for the one under way; [`Effect::Crawled`] with this `id` ends it. Returns
+    /// whether there was room to wait.
+    pub fn crawl(&mut self, id: u64, cx: &mut Context<'_>) -> bool {
+        if let Some(Crawl { ids, .. }) = &mut self.crawl {
+            let has_room = ids.len() < WAITING_MAX;
+            ids.extend(has_room.then_some(id));
+            return has_room;
+        }
         let own = self.status(true);
         let (notices, noticed_at) = self.noticed;
         let me = Visited {
@@ -107,7 +117,7 @@ impl Overlay {
             consistent: false,
         };
         let crawl = Crawl {
-            id,
+            ids: vec![id],
             visited: vec![me],
             silent: Vec::new(),
             asking: self.me,
@@ -117,6 +127,7 @@ impl Overlay {
         };
         self.crawl = Some(crawl);
         self.crawl_on(cx);
+        true
     }
 
     /// Asks the next node, or ends the crawl.
@@ -192,7 +203,8 @@ impl Overlay {
         judge(&mut nodes, complete);
         let (silent, questions) = (crawl.silent, crawl.questions);
         let report = Report { nodes, silent, complete, questions };
-        cx.effects.push(Effect::Crawled(crawl.id, report));
+        let told = crawl.ids.into_iter().map(|id| Effect::Crawled(id, report.clone()));
+        cx.effects.extend(told);
     }
 }
 

@@ -248,7 +248,7 @@ fn a_crawl_visits_every_node_once() {
     let mut ring = Ring::new(40, 5, harmonic);
     ring.run_until(seconds(60));
     let start = *ring.nodes.keys().next().expect("a node");
-    ring.with(start, |node, cx| node.crawl(1, cx));
+    ring.with(start, |node, cx| assert!(node.crawl(1, cx)));
     ring.run_until(seconds(120));
     let report = ring.reports.pop().expect("the crawl ended");
     assert!(report.complete && report.silent.is_empty());

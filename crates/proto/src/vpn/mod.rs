@@ -199,6 +199,15 @@ impl Vpn {
         }
     }
 
+    /// A replica names the owner of an address that is asked for. The answer is open until most of them have
+    /// spoken; the session that packets will need is begun meanwhile.
+    pub fn handle_named(&mut self, op: Op, owner: NodeId, now: Instant) {
+        let Some(ip) = self.resolver.asked_by(op) else { return };
+        if owner != self.id && self.peers.get(owner).is_none() && self.outbound.contains(ip) {
+            self.connect(owner, now);
+        }
+    }
+
     /// What was created is somebody else's now.
     pub fn handle_lost(&mut self, op: Op, now: Instant) {
         self.with_lease(now, |lease, cx| lease.handle_lost(op, cx));

@@ -159,6 +159,11 @@ impl Resolver {
         self.timers.set(ip, now + LEASE_LIFE);
     }
 
+    /// The address that a question is about, while the answer is open.
+    pub(super) fn asked_by(&self, op: Op) -> Option<IpAddr> {
+        self.asks.get(&op).copied()
+    }
+
     /// Takes the answer to a question, if it was asked here.
     pub(super) fn handle_answer(
         &mut self,

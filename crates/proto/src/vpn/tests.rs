@@ -504,6 +504,31 @@ fn an_address_that_was_nobodys_is_looked_up_again_soon_if_its_owner_says_so() {
 }
 
 #[test]
+fn a_session_is_begun_with_the_first_owner_that_is_named_and_used_when_the_answer_is_whole() {
+    let mut world = World::of(3);
+    world.holds_answers = true;
+    world.send(0, &packet(0, 1, b"x"));
+    let (_, op, answer) = world.held.pop_front().expect("asked");
+    let now = world.now.0;
+    // A replica may be wrong, or lie.
+    for named in [id(2), id(1), id(0)] {
+        world.hosts[0].vpn.handle_named(op, named, now);
+        world.drain(0);
+    }
+    let begun = world.hosts[0].connects;
+    assert_eq!(world.hosts[0].vpn.holder(v6(1).into()), Some(id(1)), "there is a session");
+    assert_eq!(world.hosts[0].vpn.holder(ip(3).into()), None, "to name is not to prove");
+    world.hosts[0].vpn.handle_answer(op, &answer, now);
+    world.drain(0);
+    assert_eq!(world.hosts[0].vpn.holder(ip(3).into()), Some(id(1)));
+    assert_eq!(world.hosts[0].connects, begun, "the session was there");
+    world.hosts[0].vpn.handle_named(op, id(2), now);
+    world.answer_all();
+    assert_eq!(world.received(1).len(), 1);
+    assert!(world.received(2).is_empty());
+}
+
+#[test]
 fn one_peer_cannot_make_us_look_up_many_addresses_at_a_time() {
     let mut world = World::of(2);
     world.connect(0, 1);

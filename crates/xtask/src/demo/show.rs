@@ -2,12 +2,14 @@
 
 use super::ask::ask;
 use super::group::{GROUP, Group, Place};
+use super::is_watched;
 use super::screen::Screen;
 use super::table::{Row, table};
 use anyhow::{Context, Result, ensure};
 use lab::{Account, Node};
 use serde_json::Value;
 use std::net::IpAddr;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long the whole group may take to enrol and join.
@@ -24,8 +26,9 @@ const DOWNLOAD_BYTES: usize = 20_000_000;
 pub fn accounts(group: &mut Group, screen: &mut Screen) -> Result<()> {
     screen.title("Accounts and a group, by the API of the service");
     group.sign_up()?;
-    for line in logins(group) {
-        screen.tell(&line);
+    // Without anybody to use them they would be dead before they are read.
+    if is_watched() {
+        logins(group).iter().for_each(|line| screen.tell(line));
     }
     group.found()?;
     let names: Vec<_> = group.accounts.iter().map(|account| account.name.as_str()).collect();
@@ -68,9 +71,9 @@ pub fn ping_every_pair(group: &mut Group, screen: &mut Screen) -> Result<()> {
         for (to, ips) in addresses.iter().filter(|(to, _)| to.name() != from.name()) {
             for ip in ips {
                 let mut ping = from.host.command("ping");
-                // One a second until the first answer.
-                ping.args(["-n", "-q", "-c", "1", "-w", PING_SECONDS_MAX, &ip.to_string()]);
-                ping.stdout(std::process::Stdio::null());
+                // One a second until the first answer, or the first word of a router or of the host.
+                ping.args(["-n", "-c", "1", "-w", PING_SECONDS_MAX, &ip.to_string()]);
+                ping.stdout(Stdio::piped()).stderr(Stdio::piped());
                 running.push((from.name(), to.name(), *ip, ping.spawn()?));
             }
         }
@@ -78,15 +81,26 @@ pub fn ping_every_pair(group: &mut Group, screen: &mut Screen) -> Result<()> {
     let total = running.len();
     ensure!(total > 0, "no two members have addresses");
     let mut lost = Vec::new();
-    for (from, to, ip, mut ping) in running {
-        if !ping.wait()?.success() {
-            lost.push(format!("{from} -> {to} ({ip})"));
+    for (from, to, ip, ping) in running {
+        let output = ping.wait_with_output()?;
+        if !output.status.success() {
+            lost.push(format!("{from} -> {to} ({ip}): {}", said(&output)));
         }
     }
     ensure!(lost.is_empty(), "{} of {total} pings were lost: {}", lost.len(), lost.join(", "));
     let seconds = began.elapsed().as_secs_f64();
     screen.passed(&format!("{total} of {total} answered within {seconds:.1} s"));
     Ok(())
+}
+
+/// What `ping` said besides its heading, in one line.
+fn said(ping: &Output) -> String {
+    let text = [&ping.stderr[..], &ping.stdout[..]].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines = text.lines().map(str::trim);
+    let told = lines
+        .filter(|line| !line.is_empty() && !line.starts_with("PING ") && !line.starts_with("---"));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// One member serves a file, another downloads it.

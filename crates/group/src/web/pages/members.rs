@@ -104,16 +104,22 @@ pub fn demote(frame: &Frame, group: &GroupView, member: &MemberView) -> Markup {
 /// The question before somebody is put out.
 pub fn remove(frame: &Frame, group: &GroupView, member: &MemberView) -> Markup {
     let base = format!("/groups/{}/members", group.summary.name);
+    let user = &member.user.name;
+    let again = if group.policies.approval.admits(group.summary.members.saturating_sub(1)) {
+        format!(
+            "The group lets in everybody who asks: unless you change that in its settings first, {user} may be back at once."
+        )
+    } else {
+        format!("{user} may ask to join again, and is out unless an administrator approves.")
+    };
     Question {
         above: (&format!("Members of {}", group.summary.name), &base),
-        title: &format!("Remove {}?", member.user.name),
+        title: &format!("Remove {user}?"),
         consequences: &[
-            format!(
-                "All nodes and tokens of {} end, and their sessions are cut within seconds.",
-                member.user.name
-            ),
+            format!("The membership ends: {user} downloads no blob, and those that are there let nothing in."),
+            format!("All nodes and tokens of {user} end, and their sessions are cut within seconds."),
             "The other members change the group secret.".to_owned(),
-            format!("{} may ask to join again, and then needs new keys.", member.user.name),
+            again,
         ],
         fields: html! { (reason()) },
         action: &format!("{base}/{}/remove", member.user.id),

@@ -194,7 +194,7 @@ pub fn revoke(frame: &Frame, group: &GroupView, query: (&str, &str), name: &str)
     let title =
         if node { format!("Revoke {name}?") } else { format!("Revoke a certificate of {name}?") };
     let last = if node {
-        "It cannot come back with this key: to join again it needs a new one."
+        "It cannot come back with this key. Its user stays a member, who may enrol another: to put the user out, remove the member."
     } else {
         "The node may get another certificate with a valid blob, unless it is revoked as well."
     };

@@ -15,7 +15,7 @@ use crate::web::pages::settings as pages;
 const DAY: u64 = 86_400;
 
 /// Kinds of events that people look for, as the log calls them.
-const EVENT_KINDS: [&str; 23] = [
+const EVENT_KINDS: [&str; 22] = [
     "asked",
     "authority_announced",
     "authority_forgotten",
@@ -38,7 +38,6 @@ const EVENT_KINDS: [&str; 23] = [
     "secret_started",
     "token_drawn",
     "token_ended",
-    "tokens_ended",
 ];
 
 /// Policies as the form writes them.
