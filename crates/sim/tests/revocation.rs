@@ -88,28 +88,31 @@ fn still_linked(seed: u64, open: &[Carrier], victim_is_neighbour: bool) -> usize
     left
 }
 
-/// Revokes in many runs, by these carriers alone.
-fn cuts_within_two_seconds(open: &[Carrier]) {
-    const SEEDS: u64 = 8;
+/// Revokes in runs with so many seeds, by these carriers alone.
+fn cuts_within_two_seconds(open: &[Carrier], seeds: u64) {
     for victim_is_neighbour in [false, true] {
         let left: Vec<usize> =
-            (1..=SEEDS).map(|seed| still_linked(seed, open, victim_is_neighbour)).collect();
+            (1..=seeds).map(|seed| still_linked(seed, open, victim_is_neighbour)).collect();
         println!("{open:?}, neighbour {victim_is_neighbour}: still linked after 2 s {left:?}");
-        // 49 members a seed: the 99th percentile allows four of 392.
-        assert!(left.iter().sum::<usize>() * 100 <= SEEDS as usize * 49, "{open:?} {left:?}");
+        // 49 members a seed: the 99th percentile.
+        assert!(left.iter().sum::<usize>() * 100 <= seeds as usize * 49, "{open:?} {left:?}");
     }
 }
 
 #[test]
 fn sim_rv_05_a_revoked_member_is_cut_off_within_two_seconds_by_each_carrier() {
-    cuts_within_two_seconds(&[Carrier::Broadcast, Carrier::Links, Carrier::Table, Carrier::Event]);
-    cuts_within_two_seconds(&[Carrier::Broadcast]);
-    cuts_within_two_seconds(&[Carrier::Links]);
+    cuts_within_two_seconds(
+        &[Carrier::Broadcast, Carrier::Links, Carrier::Table, Carrier::Event],
+        8,
+    );
+    cuts_within_two_seconds(&[Carrier::Broadcast], 8);
+    cuts_within_two_seconds(&[Carrier::Links], 8);
 }
 
 #[test]
 fn sim_rv_05_a_revoked_member_is_cut_off_within_two_seconds_by_the_hash_table_alone() {
-    cuts_within_two_seconds(&[Carrier::Table, Carrier::Event]);
+    // One link in two hundred is missed: eight seeds are too few to tell that from one in a hundred.
+    cuts_within_two_seconds(&[Carrier::Table, Carrier::Event], 20);
 }
 
 #[test]

@@ -216,7 +216,9 @@ fn told(story: Story, seeds: Range<u64>) {
 
 #[test]
 fn sim_ad_03_no_two_members_hold_one_address() {
-    told(Story::Leases, 1..4);
+    told(Story::Leases, 1..3);
+    // In this one a newcomer that knew only nodes far away was the majority of its own claim.
+    told(Story::Leases, 273..274);
 }
 
 #[test]
