@@ -68,6 +68,8 @@ struct Point<A> {
 pub(super) struct Asked<A> {
     /// The id of the question; the id of a message adds the point.
     id: u64,
+    /// Since when it is asked.
+    begun: Instant,
     points: Box<[Point<A>; REPLICAS as usize]>,
 }
 
@@ -75,12 +77,16 @@ impl<A: Clone> Asked<A> {
     /// A question that nobody was asked yet. `chance` makes its id unpredictable.
     pub(super) fn new(chance: u64, now: Instant) -> Self {
         let point = |_| Point { state: State::Due(now), tries: 0, answer: None };
-        Asked { id: chance & !7, points: Box::new(std::array::from_fn(point)) }
+        Asked { id: chance & !7, begun: now, points: Box::new(std::array::from_fn(point)) }
     }
 
     /// The id shared by all messages of a question, from the id of one.
     pub(super) fn id_of(message: u64) -> u64 {
         message & !7
+    }
+
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
     }
 
     pub(super) fn id(&self) -> u64 {

@@ -29,6 +29,9 @@ pub const OPS_MAX: usize = 128;
 const OWN_OPS_MAX: usize = 2 * PUBLISHED_MAX;
 /// When a replica that was not ready is asked again: it needs some round trips.
 const NOT_READY_PAUSE: Duration = Duration::from_millis(300);
+/// Time within which a majority must have committed. Votes of a longer time are of owners that a changing ring had
+/// one after the other: two such majorities need not share any.
+const VOTE_LIFE: Duration = Duration::from_secs(2);
 /// Pause before a create begins again: the others withdraw meanwhile.
 const START_OVER_PAUSE: Duration = Duration::from_millis(300);
 
@@ -111,7 +114,7 @@ impl Dht {
         self.check_command(key, !key.is_exclusive(), &payload, ttl)?;
         let record = self.sign(key, payload.clone(), ttl, cx);
         let expiry = record.expiry;
-        self.client.published.insert(key, Publication { payload, ttl, expiry });
+        self.client.published.insert(key, Publication { payload, ttl, expiry, writes: 0 });
         let task = Task::put(record, cx);
         self.start(Some(op), task, cx);
         Ok(())
@@ -448,16 +451,22 @@ impl Dht {
                 return asked.waiting() > 0 && !time_out;
             }
             let next = create::judge(asked, *rival, *stage);
+            let is_stale = now >= asked.begun() + VOTE_LIFE;
             match next {
                 Next::Proceed if *stage == Stage::Reserve => {
                     *stage = Stage::Commit;
                     *asked = Asked::new(cx.rng.u64(), now);
                     continue;
                 }
-                Next::Proceed => {
+                // By now the key may have other owners, who voted for somebody else.
+                Next::Proceed if is_stale && !time_out => {
+                    *asked = Asked::new(cx.rng.u64(), now);
+                    continue;
+                }
+                Next::Proceed if !is_stale => {
                     *won = true;
                     let (payload, expiry) = (record.payload.clone(), record.expiry);
-                    let publication = Publication { payload, ttl, expiry };
+                    let publication = Publication { payload, ttl, expiry, writes: 0 };
                     self.client.published.entry(key).or_insert(publication);
                     self.note_refresh(key, Refreshed::Kept(expiry), cx);
                     tell(&mut op.tell, Outcome::Created(record.clone()), cx);
@@ -481,7 +490,7 @@ impl Dht {
                     }
                     return true;
                 }
-                Next::Wait | Next::StartOver => {
+                Next::Proceed | Next::Wait | Next::StartOver => {
                     let failure = failure(asked);
                     if *rival != Rival::Held {
                         self.give_up(key, ttl, cx);

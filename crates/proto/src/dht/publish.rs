@@ -20,6 +20,10 @@ pub const TTL_MIN: Duration = Duration::from_secs(30);
 /// Share of the time to live after which a value is refreshed, and how much chance moves that.
 const REFRESH_AT: f64 = 0.65;
 const REFRESH_JITTER: f64 = 0.1;
+/// Pauses before an exclusive key is renewed for the first times: a ring that grows hands its replicas on faster than
+/// they are copied, and who has just joined is in such a ring.
+const EARLY: [Duration; 3] =
+    [Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(15)];
 /// A failed refresh is repeated after this share of the time to live, but not sooner than `RETRY_MIN`.
 const RETRY_SHARE: u32 = 24;
 const RETRY_MIN: Duration = Duration::from_secs(2);
@@ -33,6 +37,8 @@ pub(super) struct Publication {
     pub(super) ttl: Duration,
     /// When what the replicas have expires.
     pub(super) expiry: UnixTime,
+    /// How often it was written.
+    pub(super) writes: usize,
 }
 
 /// How a refresh, or the first write, ended.
@@ -93,7 +99,10 @@ impl Dht {
         let wait = match how {
             Refreshed::Kept(expiry) => {
                 p.expiry = expiry;
-                cx.rng.jitter(p.ttl.mul_f64(REFRESH_AT), REFRESH_JITTER)
+                let early = EARLY.get(p.writes).filter(|_| key.is_exclusive());
+                p.writes += 1;
+                let regular = p.ttl.mul_f64(REFRESH_AT);
+                cx.rng.jitter(early.map_or(regular, |&early| early.min(regular)), REFRESH_JITTER)
             }
             Refreshed::Failed => {
                 cx.rng.jitter((p.ttl / RETRY_SHARE).max(RETRY_MIN), REFRESH_JITTER)

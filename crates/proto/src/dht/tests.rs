@@ -498,6 +498,24 @@ fn unit_ad_03_a_newcomer_speaks_for_nothing_until_its_neighbours_take_it_for_the
 }
 
 #[test]
+fn unit_ad_03_what_was_created_is_written_again_soon_for_owners_that_a_growing_ring_has_since() {
+    let mut ring = Ring::new(15, 20);
+    let (owner, key) = (ring.ids()[0], key(Kind::Exclusive, 1));
+    ring.create(owner, key, HOUR);
+    ring.run(Duration::from_secs(2));
+    let seq = |ring: &mut Ring| match ring.get(owner, key) {
+        Outcome::Values { records, .. } => records[0].seq,
+        other => panic!("{other:?}"),
+    };
+    let first = seq(&mut ring);
+    ring.run(Duration::from_secs(30));
+    let early = seq(&mut ring);
+    assert!(early > first, "written again");
+    ring.run(Duration::from_secs(300));
+    assert_eq!(seq(&mut ring), early, "and then at rest");
+}
+
+#[test]
 fn an_idle_member_hardly_sends() {
     let mut ring = Ring::new(9, 100);
     let ids = ring.ids();
