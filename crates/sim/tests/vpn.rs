@@ -217,9 +217,8 @@ fn told(story: Story, seeds: Range<u64>) {
 #[test]
 fn sim_ad_03_no_two_members_hold_one_address() {
     told(Story::Leases, 1..3);
-    // In a ring that grows: votes of owners one after the other, replicas that were not copied, and a newcomer that
-    // knew only nodes far away and was most of its own majority.
-    [14, 45, 273].into_iter().for_each(|seed| told(Story::Leases, seed..seed + 1));
+    // A ring that grows: a newcomer that knew only nodes far away was most of its own majority.
+    told(Story::Leases, 273..274);
 }
 
 #[test]

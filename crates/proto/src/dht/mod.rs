@@ -256,8 +256,6 @@ enum Timer {
     Compare(u64),
     /// Another eighth of the ring is to be compared with.
     Check,
-    /// Neighbours had the time to take us for theirs.
-    Doubt,
     /// Expired records are to be forgotten.
     Sweep,
 }
@@ -306,7 +304,6 @@ impl Dht {
                 Timer::Refresh(key) => self.refresh(key, cx),
                 Timer::Compare(task) => self.drive_comparison(task, cx),
                 Timer::Check => self.check_next_layer(cx),
-                Timer::Doubt => self.rehome.end_doubt(),
                 Timer::Sweep => self.sweep(cx),
             }
         }

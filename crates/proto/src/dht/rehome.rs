@@ -4,8 +4,7 @@
 //! All of copying is one conversation, the *comparison* of an arc between two replicas: digests first; if
 //! they differ, names; then each side gets what it lacks; then digests again. It is started
 //! - with a *new* neighbour, over the whole arc between the two: it took a part of ours, or both come from
-//!   rings that merge. Our own part is *not ready* meanwhile, and none of it is until the neighbours take us
-//!   for theirs: who has just joined may know only nodes that are far, and think that all between is its own;
+//!   rings that merge. Our own part is *not ready* meanwhile;
 //! - with the owners of what lies beyond a new neighbour, and was ours before (merge of whole arcs);
 //! - with the seven other eighths of the ring when a neighbour is gone and we inherit a part of its range,
 //!   which is *not ready* meanwhile: all points of a key agree in their low 157 bits, so each eighth holds
@@ -31,8 +30,7 @@ use super::store::holds_point_of;
 
 /// Comparisons at a time: two neighbours that go at once are fourteen, with those of the change before.
 const COMPARISONS_MAX: usize = 48;
-/// A range is ready after this time whatever became of the comparison, and whatever the neighbours think, or a
-/// dead one would block it.
+/// A range is ready after this time whatever became of the comparison, or a dead neighbour would block it.
 const NOT_READY_MAX: Duration = Duration::from_secs(4);
 /// A comparison ends after so many rounds on one part, even if the two still differ (values being written).
 const ROUNDS_MAX: u8 = 3;
@@ -58,8 +56,6 @@ pub(super) enum Territory {
 #[derive(Debug, Default)]
 pub(super) struct Rehome {
     sides: Option<Sides>,
-    /// A neighbour is new, and does not take us for its own yet.
-    is_doubtful: bool,
     comparisons: BTreeMap<u64, Comparison>,
     checks_soon: u8,
     next_layer: u8,
@@ -124,18 +120,11 @@ impl Rehome {
         if !holds_point_of(self.own(me), key) {
             return Territory::Foreign;
         }
-        if self.is_doubtful {
-            return Territory::NotReady;
-        }
         let mut guarded = self.comparisons.values().filter(|c| c.guards);
         match guarded.any(|c| holds_point_of(c.range, key)) {
             true => Territory::NotReady,
             false => Territory::Own,
         }
-    }
-
-    pub(super) fn end_doubt(&mut self) {
-        self.is_doubtful = false;
     }
 
     pub(super) fn is_comparing(&self, id: u64) -> bool {
@@ -175,24 +164,15 @@ fn boundary(a: NodeId, b: NodeId) -> NodeId {
 
 /// The changes of the ring.
 impl Dht {
-    /// Says who the nearest nodes on either side are, and whether they have agreed; both are `None` when this
-    /// node is alone.
+    /// Says who the nearest nodes on either side are; both are `None` when this node is alone.
     pub fn neighbours(
         &mut self,
         left: Option<NodeId>,
         right: Option<NodeId>,
-        agreed: bool,
         cx: &mut Context<'_>,
     ) {
         let sides = left.or(right).zip(right.or(left)).map(|(left, right)| Sides { left, right });
         let before = self.rehome.sides;
-        if agreed || sides.is_none() {
-            self.rehome.end_doubt();
-            self.timers.cancel(Timer::Doubt);
-        } else if sides != before {
-            self.rehome.is_doubtful = true;
-            self.timers.set(Timer::Doubt, cx.now.instant + NOT_READY_MAX);
-        }
         if sides == before {
             return;
         }

@@ -179,8 +179,8 @@ impl Node {
             Effect::Deliver { source, protocol, hops, payload, .. } => {
                 self.on_delivered(instance, source, protocol, hops, payload, now);
             }
-            Effect::Neighbours { left, right, agreed } => {
-                self.with_dht(instance, now, |dht, cx| dht.neighbours(left, right, agreed, cx));
+            Effect::Neighbours { left, right } => {
+                self.with_dht(instance, now, |dht, cx| dht.neighbours(left, right, cx));
             }
             Effect::Joined => {
                 let after = now.instant - self.started;

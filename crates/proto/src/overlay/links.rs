@@ -190,20 +190,14 @@ impl Overlay {
 
         let nearest = |side| self.side(side).first().copied();
         let neighbours = (nearest(Side::Left), nearest(Side::Right));
-        let nobody_nearer = near::missing(self.me, &linked, &told, 1).is_empty();
-        let takes_us =
-            |side: Option<NodeId>| side.is_some_and(|id| self.peers[&id].told.contains(&self.me));
-        let agreed = nobody_nearer && takes_us(neighbours.0) && takes_us(neighbours.1);
-        let is_changed = neighbours != self.neighbours;
-        if is_changed || agreed != self.agreed {
+        if neighbours != self.neighbours {
+            self.neighbours = neighbours;
             let (left, right) = neighbours;
-            (self.neighbours, self.agreed) = (neighbours, agreed);
-            cx.effects.push(Effect::Neighbours { left, right, agreed });
-        }
-        if is_changed {
+            cx.effects.push(Effect::Neighbours { left, right });
             self.stabilise_pause = STABILISE_FIRST;
             self.timers.set_earlier(Timer::Stabilise, now + STABILISE_FIRST);
         }
+        let nobody_nearer = near::missing(self.me, &linked, &told, 1).is_empty();
         let heard = linked.iter().any(|id| self.peers[id].status_sent.is_some());
         if !self.joined
             && neighbours.0.is_some()

@@ -108,9 +108,6 @@ pub enum Effect {
         left: Option<NodeId>,
         /// Next clockwise.
         right: Option<NodeId>,
-        /// Whether they take us for one of their neighbours, and know of nobody between: who has just joined
-        /// may be linked with nodes only that are far.
-        agreed: bool,
     },
     /// The ring is right around us for the first time.
     Joined,
@@ -183,8 +180,6 @@ pub struct Overlay {
     known: KnownPeers,
     requests: Requests,
     neighbours: (Option<NodeId>, Option<NodeId>),
-    /// Whether they take us for theirs.
-    agreed: bool,
     size: f64,
     joined: bool,
     leaving: bool,
@@ -218,7 +213,6 @@ impl Overlay {
             known: KnownPeers::default(),
             requests: Requests::default(),
             neighbours: (None, None),
-            agreed: false,
             size: 1.0,
             joined: false,
             leaving: false,

@@ -213,37 +213,10 @@ fn rings_of_all_sizes_form_and_route() {
         ring.run_until(seconds(90));
         assert_eq!(ring.wrong(), vec![], "ring of {n}");
         assert_eq!(ring.unroutable_pairs(), 0, "ring of {n}");
-        assert!(ring.nodes.values().all(|node| node.joined && node.agreed), "ring of {n}");
+        assert!(ring.nodes.values().all(Overlay::is_joined), "ring of {n}");
         let degree = ring.nodes.values().map(|o| o.peers.len()).sum::<usize>() as f64 / n as f64;
         println!("{n} nodes: mean degree {degree:.1}");
     }
-}
-
-#[test]
-fn a_neighbour_agrees_when_it_takes_us_for_its_own_and_knows_of_nobody_between() {
-    let [me, between, far] = [0x10, 0x20, 0x80].map(|first| {
-        let mut id = [0; 20];
-        id[0] = first;
-        NodeId::from_bytes(id)
-    });
-    let mut node = Overlay::new(me, harmonic(), Vec::new(), &[], Instant::ZERO);
-    let (mut rng, mut effects) = (Rng::new([1; 32]), Vec::new());
-    let now = Now { instant: Instant::ZERO, unix: UnixTime(0) };
-    let mut cx = Context { now, rng: &mut rng, effects: &mut effects };
-    node.handle_linked(far, endpoint(far), &mut cx);
-    assert!(!node.agreed, "it has told nothing yet");
-    let told = [
-        (vec![], false, "it has nearer ones"),
-        (vec![me, between], false, "it knows of somebody between"),
-        (vec![me], true, "the two are the ring"),
-    ];
-    for (neighbours, agrees, why) in told {
-        let status = Status { keep: true, left: neighbours.clone(), right: neighbours };
-        node.handle_status(far, status, &mut cx);
-        assert_eq!(node.agreed, agrees, "{why}");
-    }
-    let agreed = |effect: &Effect| matches!(effect, Effect::Neighbours { agreed: true, .. });
-    assert_eq!(effects.iter().filter(|e| agreed(e)).count(), 1);
 }
 
 #[test]
