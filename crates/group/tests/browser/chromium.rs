@@ -191,11 +191,15 @@ impl Browser {
     pub async fn downloaded(&self, name: &str) -> String {
         let place = self.profile.path().join("downloads").join(name);
         let start = Instant::now();
-        while !place.exists() {
+        // Chromium keeps the name by an empty file until it has written the whole beside it.
+        let content = loop {
+            let content = fs::read_to_string(&place).unwrap_or_default();
+            if !content.is_empty() {
+                break content;
+            }
             assert!(start.elapsed() < PATIENCE, "{name} was not downloaded");
             tokio::time::sleep(PAUSE).await;
-        }
-        let content = fs::read_to_string(&place).expect("is text");
+        };
         fs::remove_file(place).expect("goes");
         content
     }
