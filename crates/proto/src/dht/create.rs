@@ -17,7 +17,8 @@
 //! # Why it holds
 //! - A replica holds one committed record per key, and only expiry, its owner or a merge removes it.
 //! - More than half means: of the distinct owners that answered and of the points that did not (`ask`). Two
-//!   such majorities share a replica, and it commits once.
+//!   such majorities share a replica, and it commits once. They do if they are of one moment: commits count that
+//!   come together within `VOTE_LIFE`, since a ring that grows has other owners soon.
 //! - When points change hands, the old owner stops to answer for them before the new one starts: a replica
 //!   says *not ready* for what is not its own, and for its own until it has copied it (`rehome`).
 //! - Two rings may each have an owner. When they merge, replicas copy to each other and keep, of two

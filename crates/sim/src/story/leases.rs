@@ -66,8 +66,9 @@ pub(super) fn partition(seed: u64, figures: &mut Figures) -> Result<(), String> 
     figures.ring_s = Some(ring_s);
     // What was being leased when the ring closed may be doubled later than the first look without a double.
     let (mut decided, mut leased) = (merged, merged);
-    while story.now() < merged + DECIDED_MAX || leased == story.now() {
-        let twice = if story.now() < merged + DECIDED_MAX { Twice::Allowed } else { Twice::Never };
+    let decision = merged + DECIDED_MAX;
+    while story.now() < decision || leased == story.now() {
+        let twice = if story.now() < decision { Twice::Allowed } else { Twice::Never };
         story.pass(LOOK_PAUSE, twice)?;
         if !story.held_twice().is_empty() {
             decided = story.now();
