@@ -242,6 +242,8 @@ pub struct Peer {
     pub path: String,
     /// Its endpoint, if the path is direct.
     pub endpoint: Option<SocketAddr>,
+    /// The longest datagram that the path carries, as far as is known, in bytes; longer packets go in two pieces.
+    pub datagram_max: usize,
     /// Why the overlay keeps the link; empty if traffic alone, or only the peer, wants it.
     pub purposes: Vec<String>,
     /// Round-trip time.

@@ -14,7 +14,7 @@
 //! cost no allocation, lock, log or queue.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant as Monotonic};
@@ -24,7 +24,7 @@ use packetio::{
     Waker, WriteReport, Writer, ip, vnet,
 };
 use proto::NodeId;
-use proto::lane::{Checksum, Flow, Inbound, Lane, Outbound, Report, frame_len};
+use proto::lane::{Checksum, Flow, Inbound, Lane, Outbound, Report};
 use proto::node::api::LaneInput;
 use proto::path::Path;
 use proto::session::LaneId;
@@ -57,6 +57,8 @@ pub enum Punt {
     Frame { path: Path, bytes: Vec<u8> },
     /// ICMP says that nobody listens there.
     Unreachable(SocketAddr),
+    /// ICMP or the kernel says that a datagram to there was too long.
+    TooBig(IpAddr),
     /// What was counted since the report before.
     Report(Report, Traffic),
 }
@@ -247,12 +249,14 @@ impl<D: Device> Worker<D> {
                 let mut writer = Writer::new(&mut self.device);
                 let now = self.clock.instant();
                 match self.lane.inbound(from, &mut bytes, now) {
-                    Inbound::Packet { packet, checksum } => writer.push(packet, to_io(checksum)),
+                    Inbound::Packet { packet, checksum } | Inbound::Joined { packet, checksum } => {
+                        writer.push(packet, to_io(checksum));
+                    }
                     Inbound::Unproven { peer, packet } => {
                         self.punts.push(Punt::Unproven { peer, packet: packet.to_vec() });
                     }
                     // The node knew it for a frame of this lane: its session has just ended.
-                    Inbound::Punt | Inbound::Drop(_) => {}
+                    Inbound::Punt | Inbound::Piece | Inbound::Drop(_) => {}
                 }
                 self.traffic.add_write(&writer.finish());
             }
@@ -284,7 +288,16 @@ impl<D: Device> Worker<D> {
                             self.punts.push(Punt::Datagram { from, bytes: datagram.to_vec() });
                             continue;
                         }
-                        Inbound::Drop(_) => continue,
+                        // It must be written before the next datagram, and after those before it.
+                        Inbound::Joined { packet, checksum } => {
+                            self.traffic.add_write(&writer.finish());
+                            let mut alone = Writer::new(&mut self.device);
+                            alone.push(packet, to_io(checksum));
+                            self.traffic.add_write(&alone.finish());
+                            writer = Writer::new(&mut self.device);
+                            continue;
+                        }
+                        Inbound::Piece | Inbound::Drop(_) => continue,
                     };
                 writer.push(&mut datagram[range], to_io(checksum));
             }
@@ -342,11 +355,14 @@ impl<D: Device> Worker<D> {
         let mut segments = packet.segments();
         while let Some(segment) = segments.next_segment() {
             let (parts, checksum) = ([segment.head, segment.body], from_io(segment.checksum));
-            let len = frame_len(segment.len());
-            let mut write = |region: &mut [u8]| lane.seal(flow, parts, checksum, region).ok();
-            if outgoing.push(to, len, &mut write) == Push::Full {
-                traffic.add_send(&udp.send(outgoing));
-                outgoing.push(to, len, &mut write);
+            for &piece in flow.pieces(segment.len()) {
+                let len = piece.frame_len(segment.len());
+                let mut write =
+                    |region: &mut [u8]| lane.seal(flow, piece, parts, checksum, region).ok();
+                if outgoing.push(to, len, &mut write) == Push::Full {
+                    traffic.add_send(&udp.send(outgoing));
+                    outgoing.push(to, len, &mut write);
+                }
             }
         }
     }
@@ -354,12 +370,13 @@ impl<D: Device> Worker<D> {
     fn seal_for_overlay(&mut self, flow: Flow, path: Path, packet: &mut Packet<'_>) {
         let mut segments = packet.segments();
         while let Some(segment) = segments.next_segment() {
-            let mut bytes = vec![0; frame_len(segment.len())];
-            let parts = [segment.head, segment.body];
-            let sealed = self.lane.seal(flow, parts, from_io(segment.checksum), &mut bytes);
-            if let Ok(len) = sealed {
-                bytes.truncate(len);
-                self.punts.push(Punt::Frame { path, bytes });
+            let (parts, checksum) = ([segment.head, segment.body], from_io(segment.checksum));
+            for &piece in flow.pieces(segment.len()) {
+                let mut bytes = vec![0; piece.frame_len(segment.len())];
+                if let Ok(len) = self.lane.seal(flow, piece, parts, checksum, &mut bytes) {
+                    bytes.truncate(len);
+                    self.punts.push(Punt::Frame { path, bytes });
+                }
             }
         }
     }
@@ -372,10 +389,10 @@ impl<D: Device> Worker<D> {
 
     fn collect_errors(&mut self) -> io::Result<()> {
         let punts = &mut self.punts;
-        self.udp.recv_errors(|to, why| {
-            if why == Unreachable::Port {
-                punts.push(Punt::Unreachable(to));
-            }
+        self.udp.recv_errors(|to, why| match why {
+            Unreachable::Port => punts.push(Punt::Unreachable(to)),
+            Unreachable::TooBig { .. } => punts.push(Punt::TooBig(to.ip())),
+            _ => {}
         })
     }
 

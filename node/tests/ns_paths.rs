@@ -88,6 +88,58 @@ fn ns_cn_03_an_idle_link_outlives_the_mappings_of_a_hasty_nat() -> Result<()> {
     Ok(())
 }
 
+/// A router whose second network becomes narrow while members talk across it. The kernel of the sender may be told
+/// by ICMP, or not: many networks swallow that.
+#[test]
+fn ns_vn_01_a_path_that_becomes_narrow_carries_full_packets() -> Result<()> {
+    const WIDE: u64 = 1_313;
+    for (icmp, patience) in [(true, Duration::from_secs(2)), (false, Duration::from_secs(12))] {
+        let net = Net::new()?;
+        let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
+        let (router, far) = (net.lab.router("router")?, net.lab.switch()?);
+        router.attach(&net.lan, &["192.0.2.254/24"])?;
+        let outside = router.attach(&far, &["198.51.100.254/24"])?;
+        bob.host.ip("address flush dev eth0 scope global")?;
+        let inside = bob.host.attach(&far, &["198.51.100.3/24"])?;
+        bob.host.ip("route add default via 198.51.100.254")?;
+        alice.host.ip("route add default via 192.0.2.254")?;
+        let blob = net.blob(&[2]);
+        alice.start("up", &blob)?;
+        bob.start("up", &blob)?;
+        alice.reach("10.42.0.3")?;
+        let full = || {
+            let words = ["-c", "1", "-W", "1", "-M", "do", "-s", "1252", "10.42.0.3"];
+            run(alice.host.command("ping").args(words))
+        };
+        let datagram_max = || -> Result<u64> {
+            let peer = alice.peer(&bob.id()?)?.context("a session")?;
+            peer["datagram_max"].as_u64().context("a number")
+        };
+        full().context("before anything is known of the path")?;
+        eventually(PATIENCE, || {
+            full()?;
+            let max = datagram_max()?;
+            ensure!(max == WIDE, "{max}");
+            Ok(())
+        })?;
+        full().context("whole")?;
+
+        if !icmp {
+            router.nft("add table ip swallow")?;
+            router.nft("add chain ip swallow out { type filter hook output priority 0; }")?;
+            router.nft("add rule ip swallow out meta l4proto icmp drop")?;
+        }
+        router.ip(&format!("link set dev {outside} mtu 1280"))?;
+        bob.host.ip(&format!("link set dev {inside} mtu 1280"))?;
+        let start = Instant::now();
+        eventually(patience, || full().map(drop))?;
+        println!("with ICMP {icmp}: a full packet passes after {:?}", start.elapsed());
+        ensure!(datagram_max()? < WIDE);
+        bob.ping("10.42.0.2")?;
+    }
+    Ok(())
+}
+
 /// Watches for some time.
 fn pass(time: Duration) -> Result<()> {
     let start = Instant::now();

@@ -3,10 +3,12 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
+use std::rc::Rc;
 use std::time::Duration;
 
 use common::{INSTANCE, packet, settled};
@@ -100,6 +102,51 @@ fn sim_vn_01_members_ping_by_ipv4_and_ipv6() {
         common::mean(&later),
         worst(&later)
     );
+}
+
+/// A path as narrow as IPv6 allows and silent about it: full packets pass in two pieces, and where datagrams of
+/// full size pass, that is found and forgotten when it ends.
+#[test]
+fn sim_vn_01_full_packets_pass_a_path_that_swallows_long_datagrams() {
+    const NARROW: usize = 1_232;
+    const WIDE: usize = 1_313;
+    let (mut world, hosts) = settled(&members(2), 1);
+    let (a, b) = (hosts[0], hosts[1]);
+    let datagram_max = |world: &World| {
+        let peers = world.node(a).expect("it runs").peers(world.now());
+        peers.first().map(|peer| peer.datagram_max)
+    };
+    let send = |world: &mut World| {
+        let ends = (ipv6(world, a), ipv6(world, b));
+        let sent = packet(ends.0, ends.1, &[5; 1_240]);
+        assert_eq!(sent.len(), 1_280);
+        deliver(world, a, b, sent);
+    };
+    let width = Rc::new(Cell::new(NARROW));
+    let limit = Rc::clone(&width);
+    world.intercept(move |_, _, bytes| bytes.len() > limit.get());
+    for _ in 0..10 {
+        send(&mut world);
+        world.run_for(SECOND);
+    }
+    assert_eq!(datagram_max(&world), Some(proto::path::HANDSHAKE_DATAGRAM_MAX));
+
+    width.set(WIDE);
+    world.run_for(600 * SECOND);
+    send(&mut world);
+    world.run_for(2 * SECOND);
+    assert_eq!(datagram_max(&world), Some(WIDE));
+    send(&mut world);
+
+    width.set(WIDE - 1);
+    let swallowed = packet(ipv6(&world, a), ipv6(&world, b), &[5; 1_240]);
+    let narrowed = world.now().instant;
+    while datagram_max(&world) == Some(WIDE) {
+        world.send_packet(a, swallowed.clone());
+        world.run_for(SECOND);
+        assert!(world.now().instant - narrowed < 10 * SECOND);
+    }
+    send(&mut world);
 }
 
 /// Small rings whose members start within a moment, and find each other by what is still being copied and

@@ -213,6 +213,7 @@ impl Driver {
                     Path::Direct(endpoint) => Some(endpoint),
                     _ => None,
                 },
+                datagram_max: peer.datagram_max,
                 purposes: peer.purposes.iter().map(ToString::to_string).collect(),
                 rtt_ms: peer.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
                 age_seconds: peer.age.as_secs_f64(),

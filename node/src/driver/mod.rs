@@ -251,6 +251,7 @@ impl Driver {
             Punt::Unrouted(packet) => self.node.handle_unrouted(&packet, now),
             Punt::Unproven { peer, packet } => self.node.handle_unproven(peer, &packet, now),
             Punt::Unreachable(to) => self.node.handle_unreachable(to, now),
+            Punt::TooBig(to) => self.node.handle_too_big(to, now),
             Punt::Report(report, traffic) => {
                 self.work.drops.add(&report.drops);
                 self.work.traffic = traffic;

@@ -29,12 +29,19 @@ pub enum Delta {
         /// Which session.
         slot: Slot,
     },
-    /// The session's frames go this way from now on.
+    /// The session's frames go this way from now on, and none is longer than [`Path::datagram_max`] of it.
     SetPath {
         /// Which session.
         slot: Slot,
         /// The way.
         path: Path,
+    },
+    /// The session's path carries frames up to this length.
+    SetLimit {
+        /// Which session.
+        slot: Slot,
+        /// The length in bytes.
+        limit: usize,
     },
     /// The session is over; routes to it and sources of it go with it.
     RemoveSession {

@@ -4,8 +4,8 @@
 //! inline. Control decides, a lane looks up: its table is a copy that only [`Delta`]s change.
 //!
 //! ```text
-//! device -> Lane::outbound -> verdict -> Lane::seal per segment -> socket (or, over an overlay path, node)
-//! socket -> Lane::inbound  -> open -> verdict -> device
+//! device -> Lane::outbound -> verdict -> Lane::seal per segment and piece -> socket (or, over an overlay path, node)
+//! socket -> Lane::inbound  -> open -> join pieces -> verdict -> device
 //! ```
 //! What a lane does not understand goes unopened to the node ([`Inbound::Punt`]), and so does a packet whose
 //! far end the table does not know ([`Outbound::Unrouted`], [`Inbound::Unproven`]). Once a second the driver
@@ -30,11 +30,14 @@ use std::time::Duration;
 
 mod counters;
 mod delta;
+mod piece;
 mod report;
 mod table;
 
 pub use counters::{Drops, Reason};
 pub use delta::{Delta, NewSession, Slot};
+pub use piece::Piece;
+use piece::{Content, Waiting};
 pub use report::{Report, SessionReport, Tally};
 use table::Table;
 
@@ -43,8 +46,8 @@ use table::Table;
 const ANSWERS_PER_SECOND: u32 = 100;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// State of the transport checksum of a packet inside a seal: its content byte. The seal proves more than
-/// the checksum does, so a sender need not complete it.
+/// State of the transport checksum of a packet inside a seal. The seal proves more than the checksum does, so
+/// a sender need not complete it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Checksum {
@@ -82,12 +85,18 @@ pub struct Flow {
     slot: Slot,
     index: Index,
     path: Path,
+    limit: usize,
 }
 
 impl Flow {
     /// Where the sealed frames go.
     pub fn path(&self) -> Path {
         self.path
+    }
+
+    /// The frames that carry a packet of this length there, to be sealed in this order and nothing in between.
+    pub fn pieces(&self, packet_len: usize) -> &'static [Piece] {
+        Piece::of(packet_len, self.limit)
     }
 }
 
@@ -101,6 +110,16 @@ pub enum Inbound<'a> {
         /// Whether its checksum is done.
         checksum: Checksum,
     },
+    /// Write the packet to the device before the next datagram: its second piece has come, and the lane holds
+    /// the two joined until then.
+    Joined {
+        /// The packet.
+        packet: &'a mut [u8],
+        /// Whether its checksum is done.
+        checksum: Checksum,
+    },
+    /// Nothing: it is one piece of a packet, and the other has not come.
+    Piece,
     /// Give the datagram to the node as it is: it is not a frame of a session of this lane.
     Punt,
     /// Give the packet to the node: it was opened, but not proven to come from its source.
@@ -121,6 +140,8 @@ pub struct Lane {
     mode: Mode,
     local: Option<Local>,
     table: Table,
+    /// The last packet that came in two pieces.
+    joined: Vec<u8>,
     drops: Drops,
     answers: Allowance,
 }
@@ -128,8 +149,9 @@ pub struct Lane {
 impl Lane {
     /// A lane with an empty table: until [`Delta::Local`] nothing passes.
     pub fn new(id: LaneId, mode: Mode) -> Self {
-        let (local, table) = (None, Table::default());
-        Lane { id, mode, local, table, drops: Drops::default(), answers: Allowance::default() }
+        let (local, table, joined) = (None, Table::default(), Vec::new());
+        let (drops, answers) = (Drops::default(), Allowance::default());
+        Lane { id, mode, local, table, joined, drops, answers }
     }
 
     /// Obeys its node.
@@ -188,30 +210,35 @@ impl Lane {
         match slot.and_then(|slot| Some((slot, self.table.get_mut(slot)?))) {
             Some((slot, session)) => {
                 session.tally.last_sent = Some(now);
-                Outbound::Seal(Flow { slot, index: session.index, path: session.path })
+                let &mut table::Session { index, path, limit, .. } = session;
+                Outbound::Seal(Flow { slot, index, path, limit })
             }
             None => Outbound::Unrouted,
         }
     }
 
-    /// Seals one packet of a flow, its bytes in two parts, to the front of `out`, and returns the length of
-    /// the frame, [`frame_len`] of the packet. What fails is counted.
+    /// Seals a piece of a packet of a flow, the packet's bytes in two parts, to the front of `out`, and returns
+    /// the length of the frame, [`Piece::frame_len`] of the packet. What fails is counted.
     pub fn seal(
         &mut self,
         flow: Flow,
+        piece: Piece,
         parts: [&[u8]; 2],
         checksum: Checksum,
         out: &mut [u8],
     ) -> Result<usize, Reason> {
         let sealed = match self.table.get_mut(flow.slot) {
             Some(session) if session.index == flow.index => {
-                let [head, body] = parts;
-                session.sender.seal_into(out, &[&[checksum as u8], head, body]).map_err(|error| {
-                    match error {
+                let packet_len = parts.iter().map(|part| part.len()).sum();
+                session.tally.long |= frame_len(packet_len) > session.path.datagram_max();
+                let content = Content { checksum, piece }.emit();
+                let [head, body] = piece.cut(parts);
+                session.sender.seal_into(out, &[&content, head, body]).map_err(
+                    |error| match error {
                         SealError::Exhausted => Reason::KeyExhausted,
                         SealError::TooSmall => Reason::NoRoom,
-                    }
-                })
+                    },
+                )
             }
             _ => Err(Reason::SessionGone),
         };
@@ -223,89 +250,29 @@ impl Lane {
     }
 
     /// Opens a datagram that came by `from` and decides on the packet in it.
-    pub fn inbound<'a>(&mut self, from: Path, datagram: &'a mut [u8], now: Instant) -> Inbound<'a> {
-        match self.open(from, datagram, now) {
-            Err(Some(reason)) => {
-                self.drops.count(reason);
-                Inbound::Drop(reason)
-            }
-            Err(None) => Inbound::Punt,
-            Ok(opened) => opened,
-        }
+    pub fn inbound<'a>(
+        &'a mut self,
+        from: Path,
+        datagram: &'a mut [u8],
+        now: Instant,
+    ) -> Inbound<'a> {
+        let Lane { mode, local, table, joined, drops, .. } = self;
+        let decided = match open(table, joined, from, datagram, now) {
+            Ok(Some(opened)) => judge(*mode, *local, table, opened),
+            Ok(None) => Ok(Inbound::Piece),
+            Err(None) => Ok(Inbound::Punt),
+            Err(Some(reason)) => Err(reason),
+        };
+        decided.unwrap_or_else(|reason| {
+            drops.count(reason);
+            Inbound::Drop(reason)
+        })
     }
 
     /// What was counted since the last report.
     pub fn report(&mut self) -> Report {
         let drops = std::mem::take(&mut self.drops);
         Report { drops, sessions: self.table.take_tallies() }
-    }
-
-    /// `Err(None)` if the datagram is the node's.
-    fn open<'a>(
-        &mut self,
-        from: Path,
-        datagram: &'a mut [u8],
-        now: Instant,
-    ) -> Result<Inbound<'a>, Option<Reason>> {
-        match Kind::of(datagram) {
-            Some(Kind::Frame) => {}
-            Some(_) => return Err(None),
-            None => return Err(Some(Reason::Malformed)),
-        }
-        let frame = frame::Header::parse(datagram).map_err(|_| Reason::Malformed)?;
-        let slot = Slot(frame.receiver.slot());
-        let session = match self.table.get_mut(slot) {
-            Some(session) if session.index == frame.receiver && frame.lane != LaneId::CONTROL => {
-                session
-            }
-            _ => return Err(None),
-        };
-        let plaintext =
-            session.receiver.open(&frame, datagram, now).map_err(|error| match error {
-                OpenError::Misdirected | OpenError::BadTag => Reason::Forged,
-                OpenError::Replay => Reason::Replay,
-                OpenError::OldEpoch | OpenError::FarEpoch => Reason::WrongEpoch,
-            })?;
-        session.tally.last_heard = Some(now);
-        if from != session.path {
-            session.tally.roamed = Some(from);
-        }
-        self.table.received(slot, plaintext.len().saturating_sub(CONTENT_LEN));
-        let (content, packet) = plaintext.split_first_mut().ok_or(Reason::Malformed)?;
-        let checksum = match *content {
-            0 => Checksum::Complete,
-            1 => Checksum::Partial,
-            _ => return Err(Some(Reason::Malformed)),
-        };
-        self.judge(slot, packet, checksum).map_err(Some)
-    }
-
-    fn judge<'a>(
-        &mut self,
-        slot: Slot,
-        packet: &'a mut [u8],
-        checksum: Checksum,
-    ) -> Result<Inbound<'a>, Reason> {
-        let local = self.local.ok_or(Reason::NotForUs)?;
-        let header = Header::parse_packet(packet);
-        let decided = verdict(self.mode, Direction::Inbound, &header, &local, |header| {
-            self.table.owner(slot, header.source)
-        });
-        let header = header.map_err(|_| Reason::Malformed)?;
-        if checksum == Checksum::Partial && ip::checksum_field(packet, &header).is_none() {
-            return Err(Reason::Malformed);
-        }
-        match decided {
-            Verdict::Pass => Ok(Inbound::Packet { packet, checksum }),
-            Verdict::Unproven => {
-                if checksum == Checksum::Partial {
-                    ip::complete_checksum(packet, &header);
-                }
-                let peer = self.table.get_mut(slot).ok_or(Reason::SessionGone)?.peer;
-                Ok(Inbound::Unproven { peer, packet })
-            }
-            Verdict::Reject(reason) => Err(reason),
-        }
     }
 
     fn no(&mut self, reason: Reason) -> Outbound {
@@ -328,6 +295,86 @@ impl Lane {
             Some(answer) if self.answers.take(now) => Outbound::Answer(answer),
             _ => Outbound::Drop(reason),
         }
+    }
+}
+
+/// A packet that was opened.
+struct Opened<'a> {
+    slot: Slot,
+    packet: &'a mut [u8],
+    checksum: Checksum,
+    /// Whether it came in two pieces.
+    is_joined: bool,
+}
+
+/// Opens a datagram: `Ok(None)` if it is one piece of a packet, `Err(None)` if the datagram is the node's.
+fn open<'a>(
+    table: &mut Table,
+    joined: &'a mut Vec<u8>,
+    from: Path,
+    datagram: &'a mut [u8],
+    now: Instant,
+) -> Result<Option<Opened<'a>>, Option<Reason>> {
+    match Kind::of(datagram) {
+        Some(Kind::Frame) => {}
+        Some(_) => return Err(None),
+        None => return Err(Some(Reason::Malformed)),
+    }
+    let frame = frame::Header::parse(datagram).map_err(|_| Reason::Malformed)?;
+    let slot = Slot(frame.receiver.slot());
+    let session = match table.get_mut(slot) {
+        Some(session) if session.index == frame.receiver && frame.lane != LaneId::CONTROL => {
+            session
+        }
+        _ => return Err(None),
+    };
+    let plaintext = session.receiver.open(&frame, datagram, now).map_err(|error| match error {
+        OpenError::Misdirected | OpenError::BadTag => Reason::Forged,
+        OpenError::Replay => Reason::Replay,
+        OpenError::OldEpoch | OpenError::FarEpoch => Reason::WrongEpoch,
+    })?;
+    session.tally.last_heard = Some(now);
+    if from != session.path {
+        session.tally.roamed = Some(from);
+    }
+    let (content, bytes) = plaintext.split_first_mut().ok_or(Reason::Malformed)?;
+    let content = Content::parse(*content).map_err(|_| Reason::Malformed)?;
+    let (checksum, is_joined) = (content.checksum, content.piece != Piece::Whole);
+    let is_whole =
+        !is_joined || Waiting::join(&mut session.waiting, &frame, content, bytes, joined);
+    table.received(slot, bytes.len());
+    let packet = if is_joined { joined } else { bytes };
+    Ok(is_whole.then_some(Opened { slot, packet, checksum, is_joined }))
+}
+
+/// Decides on a packet that was opened.
+fn judge<'a>(
+    mode: Mode,
+    local: Option<Local>,
+    table: &Table,
+    opened: Opened<'a>,
+) -> Result<Inbound<'a>, Reason> {
+    let Opened { slot, packet, checksum, is_joined } = opened;
+    let local = local.ok_or(Reason::NotForUs)?;
+    let header = Header::parse_packet(packet);
+    let decided = verdict(mode, Direction::Inbound, &header, &local, |header| {
+        table.owner(slot, header.source)
+    });
+    let header = header.map_err(|_| Reason::Malformed)?;
+    if checksum == Checksum::Partial && ip::checksum_field(packet, &header).is_none() {
+        return Err(Reason::Malformed);
+    }
+    match decided {
+        Verdict::Pass if is_joined => Ok(Inbound::Joined { packet, checksum }),
+        Verdict::Pass => Ok(Inbound::Packet { packet, checksum }),
+        Verdict::Unproven => {
+            if checksum == Checksum::Partial {
+                ip::complete_checksum(packet, &header);
+            }
+            let peer = table.peer(slot).ok_or(Reason::SessionGone)?;
+            Ok(Inbound::Unproven { peer, packet })
+        }
+        Verdict::Reject(reason) => Err(reason),
     }
 }
 

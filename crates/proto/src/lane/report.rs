@@ -42,6 +42,8 @@ pub struct Tally {
     pub last_sent: Option<Instant>,
     /// When a frame was last opened.
     pub last_heard: Option<Instant>,
+    /// Whether a packet was sent, whole or in two pieces, whose frame is longer than every path carries.
+    pub long: bool,
     /// The last way other than its own path by which an authentic frame came: the node may challenge it.
     pub roamed: Option<Path>,
 }

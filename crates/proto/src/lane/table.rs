@@ -2,6 +2,7 @@
 //! it counts.
 
 use super::delta::{Delta, NewSession, Slot};
+use super::piece::Waiting;
 use super::report::{SessionReport, Tally};
 use crate::NodeId;
 use crate::bounds::Fill;
@@ -35,6 +36,10 @@ pub(super) struct Table {
 pub(super) struct Session {
     pub(super) index: Index,
     pub(super) path: Path,
+    /// The longest frame that the path carries, as far as the node knows.
+    pub(super) limit: usize,
+    /// Boxed, because few paths need it.
+    pub(super) waiting: Option<Box<Waiting>>,
     pub(super) sender: Sender,
     pub(super) receiver: DataReceiver,
     pub(super) tally: Tally,
@@ -53,7 +58,12 @@ impl Table {
             }
             Delta::SetPath { slot, path } => {
                 if let Some(session) = self.get_mut(slot) {
-                    session.path = path;
+                    (session.path, session.limit) = (path, path.datagram_max());
+                }
+            }
+            Delta::SetLimit { slot, limit } => {
+                if let Some(session) = self.get_mut(slot) {
+                    session.limit = limit;
                 }
             }
             Delta::RemoveSession { slot } => self.remove(slot),
@@ -98,6 +108,11 @@ impl Table {
             Fill::new("sessions of a lane", self.sessions.len(), Index::SLOTS_MAX),
             Fill::new("sources known of a session", sources, SOURCES_MAX),
         ]
+    }
+
+    /// The other end of a session.
+    pub(super) fn peer(&self, slot: Slot) -> Option<NodeId> {
+        self.sessions.get(slot.0)?.as_ref().map(|session| session.peer)
     }
 
     /// Whose this address is, as far as the session's peer is concerned.
@@ -162,6 +177,8 @@ impl Table {
         self.sessions[slot.0] = Some(Box::new(Session {
             index,
             path,
+            limit: path.datagram_max(),
+            waiting: None,
             sender: Sender::new(secrets.send, FIRST_EPOCH, lane, receiver, cipher),
             receiver: DataReceiver::new(secrets.receive, FIRST_EPOCH, index, cipher),
             tally: Tally::default(),

@@ -68,14 +68,33 @@ fn pair(cipher: Cipher) -> (Lane, Lane) {
 fn seal(lane: &mut Lane, packet: &[u8], checksum: Checksum) -> Result<Vec<u8>, Box<Outbound>> {
     match lane.outbound(packet, packet.len(), Instant::ZERO) {
         Outbound::Seal(flow) => {
-            let mut frame = vec![0; frame_len(packet.len())];
-            let (head, body) = packet.split_at(28.min(packet.len()));
-            let len = lane.seal(flow, [head, body], checksum, &mut frame).expect("sealed");
-            assert_eq!(len, frame.len());
-            Ok(frame)
+            assert_eq!(flow.pieces(packet.len()), [Piece::Whole]);
+            Ok(seal_piece(lane, flow, Piece::Whole, packet, checksum))
         }
         other => Err(Box::new(other)),
     }
+}
+
+fn seal_piece(
+    lane: &mut Lane,
+    flow: Flow,
+    piece: Piece,
+    packet: &[u8],
+    checksum: Checksum,
+) -> Vec<u8> {
+    let mut frame = vec![0; piece.frame_len(packet.len())];
+    let (head, body) = packet.split_at(28.min(packet.len()));
+    let len = lane.seal(flow, piece, [head, body], checksum, &mut frame).expect("sealed");
+    assert_eq!(len, frame.len());
+    frame
+}
+
+/// Seals a packet that its path carries in two pieces only.
+fn in_two(lane: &mut Lane, packet: &[u8]) -> [Vec<u8>; 2] {
+    let Outbound::Seal(flow) = lane.outbound(packet, packet.len(), Instant::ZERO) else { panic!() };
+    assert_eq!(flow.pieces(packet.len()), [Piece::First, Piece::Last]);
+    [Piece::First, Piece::Last]
+        .map(|piece| seal_piece(lane, flow, piece, packet, Checksum::Complete))
 }
 
 fn sealed(lane: &mut Lane, packet: &[u8]) -> Vec<u8> {
@@ -227,16 +246,70 @@ fn a_frame_from_a_new_address_is_reported_and_moves_nothing() {
 }
 
 #[test]
+fn unit_vn_01_what_a_path_does_not_carry_whole_crosses_in_two_pieces() {
+    let (mut a, mut b) = pair(Cipher::Aes256Gcm);
+    let packet = udp(v4(2), v4(3), &[7; 1_252]);
+    let limit = path(3).datagram_max();
+    for swapped in [false, true] {
+        let mut frames = in_two(&mut a, &packet);
+        assert!(frames.iter().all(|frame| frame.len() <= limit));
+        if swapped {
+            frames.reverse();
+        }
+        let [mut one, mut other] = frames;
+        assert_eq!(b.inbound(path(2), &mut one, Instant::ZERO), Inbound::Piece);
+        match b.inbound(path(2), &mut other, Instant::ZERO) {
+            Inbound::Joined { packet: got, checksum: Checksum::Complete } => {
+                assert_eq!(got, packet);
+            }
+            got => panic!("{got:?}"),
+        }
+    }
+    let tally = a.report().sessions[0].tally;
+    assert!(tally.long);
+    assert_eq!((tally.sent_frames, tally.sent_bytes), (4, 2 * packet.len() as u64));
+
+    a.apply(Delta::SetLimit { slot: SLOT, limit: frame_len(1_280) });
+    let whole = sealed(&mut a, &packet);
+    assert_eq!(whole.len(), frame_len(1_280));
+    assert!(a.report().sessions[0].tally.long);
+    sealed(&mut a, &udp(v4(2), v4(3), b"short"));
+    assert!(!a.report().sessions[0].tally.long);
+    a.apply(Delta::SetPath { slot: SLOT, path: path(9) });
+    in_two(&mut a, &packet);
+}
+
+#[test]
+fn unit_vn_01_two_pieces_are_judged_as_one_packet() {
+    let (mut a, mut b) = pair(Cipher::Null);
+    let packet = udp(v4(2), v4(3), &[7; 1_252]);
+    let mut arrive = |b: &mut Lane| {
+        let [mut first, mut last] = in_two(&mut a, &packet);
+        assert_eq!(b.inbound(path(2), &mut first, Instant::ZERO), Inbound::Piece);
+        match b.inbound(path(2), &mut last, Instant::ZERO) {
+            Inbound::Unproven { peer, packet } => Err((peer, packet.to_vec())),
+            Inbound::Drop(reason) => Ok(reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    b.apply(Delta::ForgetSource { slot: SLOT, source: v4(2) });
+    assert_eq!(arrive(&mut b), Err((NodeId::from_bytes([2; 20]), packet.clone())));
+    b.apply(Delta::ForbidSource { slot: SLOT, source: v4(2) });
+    assert_eq!(arrive(&mut b), Ok(Reason::NotTheOwner));
+}
+
+#[test]
 fn a_verdict_does_not_outlive_the_session_it_was_given_for() {
     let (mut a, _) = pair(Cipher::Null);
     let packet = udp(v4(2), v4(3), b"x");
     let Outbound::Seal(flow) = a.outbound(&packet, packet.len(), Instant::ZERO) else { panic!() };
     join(&mut a, 4, 5, Cipher::Null);
-    let sealed = a.seal(flow, [&packet, &[]], Checksum::Complete, &mut [0; 200]);
-    assert_eq!(sealed, Err(Reason::SessionGone), "another session took its place");
+    let seal = |a: &mut Lane| {
+        a.seal(flow, Piece::Whole, [&packet, &[]], Checksum::Complete, &mut [0; 200])
+    };
+    assert_eq!(seal(&mut a), Err(Reason::SessionGone), "another session took its place");
     a.apply(Delta::RemoveSession { slot: SLOT });
-    let sealed = a.seal(flow, [&packet, &[]], Checksum::Complete, &mut [0; 200]);
-    assert_eq!(sealed, Err(Reason::SessionGone));
+    assert_eq!(seal(&mut a), Err(Reason::SessionGone));
     assert_eq!(a.outbound(&packet, packet.len(), Instant::ZERO), Outbound::Unrouted);
 }
 

@@ -22,12 +22,13 @@
 //! | `sessions`, `session` | what is a live session, and what is due for it |
 //! | `table` | which slot is what |
 //! | `liveness` | does the other end live |
+//! | `plpmtu` | how long a datagram does its path carry |
 //! | `admission` | how many strangers are served at once |
 //! | `sent` | what is control traffic made of |
 
 use crate::NodeId;
 use crate::bounds::Fill;
-use crate::lane::{Delta, Slot};
+use crate::lane::{Delta, Slot, Tally, frame_len};
 use crate::path::Path;
 use crate::rng::Rng;
 use crate::session::gate::Gate;
@@ -43,7 +44,7 @@ use admission::{Admission, HALF_OPEN_MAX, HALF_OPEN_PER_NETWORK_MAX};
 use dial::Reason;
 use sent::Sent;
 use session::{CHALLENGE_PAUSE, Challenge, Session};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use table::{State, Table};
 
@@ -52,6 +53,7 @@ pub mod dial;
 mod dialling;
 mod handshaking;
 pub mod liveness;
+pub mod plpmtu;
 pub mod sent;
 pub mod session;
 mod sessions;
@@ -213,6 +215,8 @@ pub struct Links {
     ends: Vec<End>,
     /// The overlay whose sessions the lanes carry, if any.
     data: Option<Instance>,
+    /// The longest frame that lanes have to send.
+    frame_max: usize,
     table: Table,
     incarnation: u64,
     generation: u32,
@@ -230,10 +234,10 @@ impl std::fmt::Debug for Links {
 
 impl Links {
     /// No links yet. One suite and its gates, at least one, per overlay. `data` is the overlay whose sessions
-    /// the lanes carry; those of all others carry control messages only.
+    /// the lanes carry, with the inner MTU; those of all others carry control messages only.
     pub fn new(
         ends: Vec<(Box<dyn Suite>, Vec<Gate>)>,
-        data: Option<Instance>,
+        data: Option<(Instance, u16)>,
         rng: &mut Rng,
         now: Instant,
     ) -> Links {
@@ -246,7 +250,8 @@ impl Links {
         };
         Links {
             ends: ends.into_iter().map(end).collect(),
-            data,
+            data: data.map(|(instance, _)| instance),
+            frame_max: frame_len(data.map_or(0, |(_, mtu)| mtu).into()),
             table: Table::new(overlays),
             incarnation: rng.u64(),
             generation: 0,
@@ -412,21 +417,22 @@ impl Links {
     }
 
     /// A lane heard a session or sent by it.
-    pub fn handle_activity(
-        &mut self,
-        slot: Slot,
-        heard: Option<Instant>,
-        sent: Option<Instant>,
-        cx: &mut Context<'_>,
-    ) {
+    pub fn handle_activity(&mut self, slot: Slot, tally: &Tally, cx: &mut Context<'_>) {
+        let now = cx.now.instant;
         let Some(session) = self.table.session_mut(slot) else { return };
-        if let Some(at) = heard {
+        if let Some(at) = tally.last_heard {
             session.liveness.heard(at);
         }
-        if let Some(at) = sent {
-            session.liveness.data_sent(at, cx.now.instant);
+        if let Some(at) = tally.last_sent {
+            session.liveness.data_sent(at, now);
+        }
+        if tally.long {
+            session.plpmtu.wanted(cx.rng, now);
         }
         self.plan(slot);
+        if let Some(path) = tally.roamed {
+            self.handle_roamed(slot, path, cx);
+        }
     }
 
     /// A lane sealed so many frames in the epoch that runs: the next may be due early.
@@ -447,18 +453,37 @@ impl Links {
         }
         let data = cx.rng.bytes();
         session.challenge = Some(Challenge { path, data, at: cx.now.instant });
-        self.transmit_control(slot, path, &Control::PathChallenge(data).emit(), cx);
+        self.transmit_control(slot, path, &Control::PathChallenge { data, padding: 0 }.emit(), cx);
     }
 
     /// A datagram to this endpoint was answered by ICMP: nobody listens there.
     pub fn handle_unreachable(&mut self, to: SocketAddr, cx: &mut Context<'_>) {
-        let path = Path::Direct(to);
-        for slot in self.table.current_slots(None) {
-            if let Some(session) = self.table.session_mut(slot).filter(|s| s.path == path) {
+        for slot in self.slots_at(|endpoint| endpoint == to) {
+            if let Some(session) = self.table.session_mut(slot) {
                 session.liveness.suspect(cx.now.instant);
                 self.run_session(slot, cx);
             }
         }
+    }
+
+    /// A datagram to this host was too long for a network on the way, says ICMP.
+    pub fn handle_too_big(&mut self, to: IpAddr, cx: &mut Context<'_>) {
+        for slot in self.slots_at(|endpoint| endpoint.ip() == to) {
+            let Some(session) = self.table.session_mut(slot) else { continue };
+            if session.plpmtu.refused(cx.rng, cx.now.instant) {
+                self.tell_limit(slot, cx);
+            }
+            self.run_session(slot, cx);
+        }
+    }
+
+    /// The current sessions that go straight to such an endpoint.
+    fn slots_at(&self, is_such: impl Fn(SocketAddr) -> bool) -> Vec<Slot> {
+        let path = |slot| self.table.session(slot).map(|session| session.path);
+        let is_there = |path| matches!(path, Path::Direct(endpoint) if is_such(endpoint));
+        let mut slots = self.table.current_slots(None);
+        slots.retain(|&slot| path(slot).is_some_and(is_there));
+        slots
     }
 
     /// A datagram that no data lane knew came by `path`, in the overlay `within` if the path is one.
@@ -502,6 +527,21 @@ impl Links {
         if self.data == Some(instance) {
             cx.effects.push(Effect::Delta(delta));
         }
+    }
+
+    /// The longest datagram that the path of a session carries, as far as is known, in bytes.
+    pub fn datagram_max(&self, session: &Session) -> usize {
+        match session.plpmtu.is_full() {
+            true => self.frame_max,
+            false => session.path.datagram_max(),
+        }
+    }
+
+    /// Tells the lanes how long a frame the path of a session carries.
+    fn tell_limit(&self, slot: Slot, cx: &mut Context<'_>) {
+        let Some(session) = self.table.session(slot) else { return };
+        let (instance, limit) = (session.instance, self.datagram_max(session));
+        self.tell_lanes(instance, Delta::SetLimit { slot, limit }, cx);
     }
 
     /// Whether a slot is for the overlay that a datagram came through, if it came through one.

@@ -75,7 +75,7 @@ impl Cause {
             Control::Status(_) => Cause::Status,
             Control::Welcome(_)
             | Control::Close(_)
-            | Control::PathChallenge(_)
+            | Control::PathChallenge { .. }
             | Control::PathResponse(_)
             | Control::Address(_) => Cause::Greeting,
             Control::Standing(_) | Control::NewsAsk(_) | Control::News { .. } => Cause::News,

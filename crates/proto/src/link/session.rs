@@ -2,6 +2,7 @@
 
 use super::Instance;
 use super::liveness::Liveness;
+use super::plpmtu::Plpmtu;
 use crate::lane::NewSession;
 use crate::path::Path;
 use crate::session::handshake::Handshake;
@@ -79,6 +80,8 @@ pub struct Session {
     pub greetings_out: u32,
     /// Is it alive?
     pub liveness: Liveness,
+    /// How long a datagram does the path carry?
+    pub plpmtu: Plpmtu,
     /// When it was made.
     pub since: Instant,
     /// A new path on trial.
@@ -139,6 +142,7 @@ impl Session {
             stage: Stage::Greeting { again_at: now },
             greetings_out: 0,
             liveness,
+            plpmtu: Plpmtu::default(),
             since: now,
             challenge: None,
             handshake: Some(origin.handshake),
@@ -207,6 +211,7 @@ impl Session {
             Stage::Current => Instant::FAR_FUTURE,
         };
         let handshake = self.handshake.as_ref().map_or(Instant::FAR_FUTURE, |h| h.deadline());
-        stage.min(handshake).min(self.liveness.deadline()).min(self.epoch_at).min(self.rekey_at)
+        let ends = self.liveness.deadline().min(self.plpmtu.deadline());
+        stage.min(handshake).min(ends).min(self.epoch_at).min(self.rekey_at)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::dial::Reason;
 use super::liveness::Due;
+use super::plpmtu::{self, Plpmtu};
 use super::sent::Cause;
 use super::session::{GREETING_PAUSE, HOLDER_PATIENCE, RETIRE_AFTER, SETTLED_AFTER, Stage};
 use super::table::State;
@@ -13,7 +14,7 @@ use crate::session::handshake::Outcome;
 use crate::session::keys::OpenError;
 use crate::time::Instant;
 use crate::wire::control::{CloseReason, Control, Welcome};
-use crate::wire::frame::Header;
+use crate::wire::frame::{Header, OVERHEAD};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -89,17 +90,19 @@ impl Links {
                 }
                 self.end(slot, Some(reason), cx);
             }
-            Control::PathChallenge(data) => {
+            Control::PathChallenge { data, .. } => {
                 self.transmit_control(slot, path, &Control::PathResponse(data).emit(), cx);
             }
             Control::PathResponse(data) => {
                 let answered = session.challenge.filter(|c| c.path == path && c.data == data);
                 if answered.is_some() {
                     session.challenge = None;
-                    session.path = path;
+                    (session.path, session.plpmtu) = (path, Plpmtu::default());
                     let (instance, peer) = (session.instance, session.peer.id);
                     self.tell_lanes(instance, Delta::SetPath { slot, path }, cx);
                     cx.effects.push(Effect::Moved { instance, peer, path });
+                } else if path == session.path && session.plpmtu.answered(data, now) {
+                    self.tell_limit(slot, cx);
                 }
             }
             Control::Status(_)
@@ -189,16 +192,29 @@ impl Links {
             self.tell_lanes(instance, Delta::AddSession { slot, session }, cx);
         }
         let former = self.table.set_current(instance, peer, slot);
-        if let Some(former) = former.and_then(|former| self.table.session_mut(former)) {
-            former.stage = Stage::Retiring { until: cx.now.instant + RETIRE_AFTER };
+        if let Some(former) = former {
+            self.retire(former, slot, cx);
         }
-        former.into_iter().for_each(|former| self.plan(former));
         self.counters.sessions_up += 1;
         cx.effects.push(Effect::Up { instance, peer, slot, former });
         // Whoever else was dialling the same node has what it wanted.
         if let Some(dial) = self.table.dialling(instance, peer) {
             self.timers.cancel(dial);
             self.table.remove(dial);
+        }
+    }
+
+    /// Lets a session only receive from now on, because `heir` took over.
+    fn retire(&mut self, former: Slot, heir: Slot, cx: &mut Context<'_>) {
+        let Some(session) = self.table.session_mut(former) else { return };
+        session.stage = Stage::Retiring { until: cx.now.instant + RETIRE_AFTER };
+        let (path, plpmtu) = (session.path, session.plpmtu);
+        self.plan(former);
+        if let Some(heir) = self.table.session_mut(heir).filter(|heir| heir.path == path) {
+            heir.plpmtu = plpmtu;
+        }
+        if plpmtu.is_full() {
+            self.tell_limit(heir, cx);
         }
     }
 
@@ -243,6 +259,7 @@ impl Links {
                     }
                 }
             }
+            self.run_plpmtu(slot, cx);
             self.run_keys(slot, cx);
         }
         self.plan(slot);
@@ -265,6 +282,20 @@ impl Links {
             }
             Some(Outcome::TimedOut) => self.end(slot, None, cx),
             Some(Outcome::Established(_)) | None => {}
+        }
+    }
+
+    /// Searches for the longest datagram of the path.
+    fn run_plpmtu(&mut self, slot: Slot, cx: &mut Context<'_>) {
+        let Some(session) = self.table.session_mut(slot) else { return };
+        match session.plpmtu.poll(cx.now.instant) {
+            plpmtu::Due::Nothing => {}
+            plpmtu::Due::Probe(data) => {
+                let bare = Control::PathChallenge { data, padding: 0 }.emit().len();
+                let padding = self.frame_max.saturating_sub(OVERHEAD + bare);
+                self.send_at(slot, &Control::PathChallenge { data, padding }.emit(), cx);
+            }
+            plpmtu::Due::Shrunk => self.tell_limit(slot, cx),
         }
     }
 

@@ -37,7 +37,7 @@ pub use membership::AnnounceError;
 use pki::Keyring;
 pub use status::{Counters, Footprint, PeerStatus, Status};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use table::Operations;
 
 /// One participant. See [`api`] for the contract with its driver.
@@ -106,12 +106,12 @@ impl Node {
             dhts.push(Dht::new(me, dht::Config::default()));
             overlays.push(Overlay::new(me, policy, overlay.bootstrap, known, now.instant));
         }
-        let over = config.vpn.as_ref().map(|vpn| vpn.over);
-        if over.map_or(0, |over| over.0 as usize) >= overlays.len() {
+        let data = config.vpn.as_ref().map(|vpn| (vpn.over, vpn.network.mtu));
+        if data.map_or(0, |(over, _)| over.0 as usize) >= overlays.len() {
             return Err(ConfigError::NoOverlay);
         }
         let endpoints = Endpoints::new(overlays.len());
-        let links = Links::new(ends, over, &mut rng, now.instant);
+        let links = Links::new(ends, data, &mut rng, now.instant);
         let has_trust = |&at: &usize| links.suite(Instance(at as u8)).trust().is_some();
         let members = (0..overlays.len()).find(has_trust).unwrap_or_default();
         let watch = Watch::new(overlays[members].me());
@@ -173,11 +173,8 @@ impl Node {
         for session in &report.sessions {
             let (slot, tally) = (session.slot, &session.tally);
             self.with_links(now, |links, cx| {
-                links.handle_activity(slot, tally.last_heard, tally.last_sent, cx);
+                links.handle_activity(slot, tally, cx);
                 links.handle_frames_sealed(slot, session.frames_in_epoch, cx);
-                if let Some(path) = tally.roamed {
-                    links.handle_roamed(slot, path, cx);
-                }
             });
         }
         self.with_vpn(|vpn| vpn.handle_report(report, now.instant));
@@ -187,6 +184,12 @@ impl Node {
     /// ICMP says that nobody listens at this endpoint.
     pub fn handle_unreachable(&mut self, to: SocketAddr, now: Now) {
         self.with_links(now, |links, cx| links.handle_unreachable(to, cx));
+        self.settle(now);
+    }
+
+    /// ICMP says that a datagram to this host was too long for a network on the way.
+    pub fn handle_too_big(&mut self, to: IpAddr, now: Now) {
+        self.with_links(now, |links, cx| links.handle_too_big(to, cx));
         self.settle(now);
     }
 

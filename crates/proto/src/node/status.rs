@@ -40,6 +40,8 @@ pub struct PeerStatus {
     pub member: Option<(String, String)>,
     /// How it is reached.
     pub path: Path,
+    /// The longest datagram that it carries, as far as is known, in bytes.
+    pub datagram_max: usize,
     /// Why the overlay keeps the link; empty if only the peer wants it or traffic alone uses it.
     pub purposes: Vec<&'static str>,
     /// Smoothed round-trip time.
@@ -100,6 +102,7 @@ impl Node {
                 id: session.peer.id,
                 member: session.peer.member.as_ref().map(|m| (m.user.clone(), m.group.clone())),
                 path: session.path,
+                datagram_max: self.links.datagram_max(session),
                 purposes: purposes(session.instance, session.peer.id).unwrap_or_default(),
                 rtt: session.liveness.rtt(),
                 age: now.instant - session.since,

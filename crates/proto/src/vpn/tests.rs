@@ -1,7 +1,7 @@
 //! Stories in virtual time: virtual networks with real lanes over an overlay that is a map.
 
 use super::*;
-use crate::lane::{Checksum, Inbound, Lane, NewSession, Outbound, frame_len};
+use crate::lane::{Checksum, Inbound, Lane, NewSession, Outbound, Piece};
 use crate::path::Path;
 use crate::session::aead::Cipher;
 use crate::session::keys::{ChainSecret, TrafficSecrets};
@@ -209,9 +209,12 @@ impl World {
         let host = &mut self.hosts[n];
         match host.lane.outbound(packet, packet.len(), now) {
             Outbound::Seal(flow) => {
-                let mut frame = vec![0; frame_len(packet.len())];
+                let whole = Piece::Whole;
+                assert_eq!(flow.pieces(packet.len()), [whole]);
+                let mut frame = vec![0; whole.frame_len(packet.len())];
                 let parts = [packet, &[]];
-                host.lane.seal(flow, parts, Checksum::Complete, &mut frame).expect("sealed");
+                let sealed = host.lane.seal(flow, whole, parts, Checksum::Complete, &mut frame);
+                sealed.expect("sealed");
                 let Path::Overlay(peer) = flow.path() else { panic!("{flow:?}") };
                 self.arrive(n, peer, frame);
             }
@@ -234,6 +237,7 @@ impl World {
                 host.vpn.handle_unproven(peer, packet, now);
                 self.drain(to);
             }
+            Inbound::Joined { .. } | Inbound::Piece => panic!("all packets went whole"),
             Inbound::Punt | Inbound::Drop(_) => {}
         }
     }

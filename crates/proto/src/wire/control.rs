@@ -7,7 +7,7 @@
 //! Status        04 | flags 1 (bit 0: keep this link) | n left 1 | n right 1 | IDs 20 each, nearest first
 //! Routed        05 | routed message (see `wire::routed`)
 //! Close         06 | reason 1
-//! PathChallenge 07 | data 8
+//! PathChallenge 07 | data 8 | zeros
 //! PathResponse  08 | data 8
 //! Address       09 | IPv4 4 (0 = none)
 //! Standing      0a | notices 8 | head 8 | secret 4 (see `wire::news`)
@@ -84,8 +84,13 @@ pub enum Control<'a> {
     Routed(&'a [u8]),
     /// The session is over.
     Close(CloseReason),
-    /// Asks the peer to prove that it receives at the address this was sent to.
-    PathChallenge([u8; 8]),
+    /// Asks the peer to prove that it receives at the address this was sent to, and datagrams of this length.
+    PathChallenge {
+        /// What is to be echoed.
+        data: [u8; 8],
+        /// Zeros behind it.
+        padding: usize,
+    },
     /// Echoes a challenge, to the address it came from.
     PathResponse([u8; 8]),
     /// The sender's virtual IPv4 address changed.
@@ -137,7 +142,13 @@ impl<'a> Control<'a> {
                 5 => CloseReason::Replaced,
                 _ => return Err(Malformed::Field("close reason")),
             }),
-            7 => Control::PathChallenge(r.array()?),
+            7 => {
+                let (data, padding) = (r.array()?, r.rest());
+                if padding.iter().any(|&byte| byte != 0) {
+                    return Err(Malformed::Field("padding"));
+                }
+                Control::PathChallenge { data, padding: padding.len() }
+            }
             8 => Control::PathResponse(r.array()?),
             9 => Control::Address(ipv4(&mut r)?),
             10 => Control::Standing(Standing::parse(&mut r)?),
@@ -179,7 +190,10 @@ impl<'a> Control<'a> {
             }
             Control::Routed(message) => tagged(&mut b, 5, message),
             Control::Close(reason) => b.extend([6, *reason as u8]),
-            Control::PathChallenge(data) => tagged(&mut b, 7, data),
+            Control::PathChallenge { data, padding } => {
+                tagged(&mut b, 7, data);
+                b.resize(b.len() + padding, 0);
+            }
             Control::PathResponse(data) => tagged(&mut b, 8, data),
             Control::Address(a) => {
                 tagged(&mut b, 9, &a.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
@@ -267,7 +281,7 @@ mod tests {
             Control::Status(Status { keep: true, left: vec![id(1), id(2)], right: vec![id(3)] }),
             Control::Routed(b"abc"),
             Control::Close(CloseReason::IdInUse),
-            Control::PathChallenge([1; 8]),
+            Control::PathChallenge { data: [1; 8], padding: 0 },
             Control::PathResponse([2; 8]),
             Control::Address(None),
             Control::Standing(Standing { notices: 7, head: 8, secret: 9 }),
@@ -294,6 +308,15 @@ mod tests {
                 assert!(Control::parse(&bytes[..n]).is_err(), "{message:?} cut to {n}");
             }
         }
+    }
+
+    #[test]
+    fn a_challenge_may_be_padded_with_zeros() {
+        let padded = Control::PathChallenge { data: [1; 8], padding: 300 };
+        let mut bytes = padded.emit();
+        assert_eq!((bytes.len(), Control::parse(&bytes)), (309, Ok(padded)));
+        bytes[200] = 1;
+        assert_eq!(Control::parse(&bytes), Err(Malformed::Field("padding")));
     }
 
     proptest! {

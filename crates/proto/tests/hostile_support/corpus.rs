@@ -114,7 +114,7 @@ pub fn controls() -> Vec<Vec<u8>> {
         Control::Status(Status { keep: true, left: ids(4), right: ids(4) }).emit(),
         Control::Status(Status { keep: false, left: ids(1), right: ids(0) }).emit(),
         Control::Close(CloseReason::Unneeded).emit(),
-        Control::PathChallenge([1; 8]).emit(),
+        Control::PathChallenge { data: [1; 8], padding: 40 }.emit(),
         Control::PathResponse([2; 8]).emit(),
         Control::Address(Some(Ipv4Addr::new(10, 9, 0, 8))).emit(),
     ];

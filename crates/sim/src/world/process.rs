@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use proto::lane::{Checksum, Drops, Inbound, Lane, Outbound, frame_len};
+use proto::lane::{Checksum, Drops, Inbound, Lane, Outbound};
 use proto::node::api::{Answer, Config, Event, LaneInput, Output, Ticket};
 use proto::path::Path;
 use proto::session::LaneId;
@@ -116,12 +116,17 @@ impl Process {
         let Some(lane) = &mut self.lane else { return };
         match lane.outbound(&packet, packet.len(), now.instant) {
             Outbound::Seal(flow) => {
-                let mut frame = vec![0; frame_len(packet.len())];
-                let sealed = lane.seal(flow, [&packet, &[]], Checksum::Complete, &mut frame);
-                match (sealed, flow.path()) {
-                    (Ok(_), Path::Direct(to)) => outbox.datagrams.push((to, frame)),
-                    (Ok(_), path) => self.pending.push_back(Pending::OutgoingFrame(path, frame)),
-                    (Err(_), _) => {}
+                for &piece in flow.pieces(packet.len()) {
+                    let mut frame = vec![0; piece.frame_len(packet.len())];
+                    let parts = [&packet[..], &[]];
+                    let sealed = lane.seal(flow, piece, parts, Checksum::Complete, &mut frame);
+                    match (sealed, flow.path()) {
+                        (Ok(_), Path::Direct(to)) => outbox.datagrams.push((to, frame)),
+                        (Ok(_), path) => {
+                            self.pending.push_back(Pending::OutgoingFrame(path, frame));
+                        }
+                        (Err(_), _) => {}
+                    }
                 }
             }
             Outbound::Unrouted => self.pending.push_back(Pending::Unrouted(packet)),
@@ -198,14 +203,14 @@ impl Process {
         let Some(lane) = &mut self.lane else { return false };
         match lane.inbound(from, bytes, now.instant) {
             Inbound::Punt => return false,
-            Inbound::Packet { packet, .. } => {
+            Inbound::Packet { packet, .. } | Inbound::Joined { packet, .. } => {
                 let packet = packet.to_vec();
                 self.deliver(packet);
             }
             Inbound::Unproven { peer, packet } => {
                 self.pending.push_back(Pending::Unproven(peer, packet.to_vec()));
             }
-            Inbound::Drop(_) => {}
+            Inbound::Piece | Inbound::Drop(_) => {}
         }
         true
     }
