@@ -88,6 +88,40 @@ fn ns_cn_03_an_idle_link_outlives_the_mappings_of_a_hasty_nat() -> Result<()> {
     Ok(())
 }
 
+/// As a laptop that goes from one network to another: its sessions go with it, and so does what it was doing.
+#[test]
+fn ns_cn_02_a_member_that_changes_its_address_keeps_its_sessions() -> Result<()> {
+    let net = Net::new()?;
+    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
+    let blob = net.blob(&[2]);
+    alice.start("up", &blob)?;
+    bob.start("up", &blob)?;
+    bob.reach("10.42.0.2")?;
+    let (id, start) = (bob.id()?, Instant::now());
+
+    bob.host.ip("address del 192.0.2.3/24 dev eth0")?;
+    bob.host.ip("address add 192.0.2.30/24 dev eth0")?;
+    // The lane tells the node of a new path with its next report, a second later at most.
+    eventually(Duration::from_secs(3), || bob.ping("10.42.0.2"))?;
+    println!("a reply {:?} after the change", start.elapsed());
+    eventually(PATIENCE, || {
+        let session = alice.peer(&id)?.context("a session")?;
+        ensure!(session["endpoint"] == format!("192.0.2.30:{PORT}"), "{session}");
+        let age = session["age_seconds"].as_f64().context("a number")?;
+        ensure!(age >= start.elapsed().as_secs_f64(), "another session: {session}");
+        Ok(())
+    })?;
+    alice.ping("10.42.0.3")?;
+    alice.wait_for_log("link moved")?;
+    // Where it is now is where it is looked for after a crash.
+    let saved = alice.member.state.join("peers.json");
+    eventually(PATIENCE, || {
+        let peers = std::fs::read_to_string(&saved)?;
+        ensure!(peers.contains("192.0.2.30:") && !peers.contains("192.0.2.3:"), "{peers}");
+        Ok(())
+    })
+}
+
 /// A router whose second network becomes narrow while members talk across it. The kernel of the sender may be told
 /// by ICMP, or not: many networks swallow that.
 #[test]

@@ -43,6 +43,13 @@ impl Driver {
                     self.work.troubles.forget(|trouble| trouble.is_with(endpoint));
                 }
             }
+            Event::LinkMoved { instance, peer, path } => {
+                let overlay = self.overlays.kind(instance).name();
+                tracing::info!(overlay, %peer, ?path, "link moved");
+                if let Path::Direct(endpoint) = path {
+                    self.overlays.known(instance).linked(peer, endpoint);
+                }
+            }
             Event::LinkDown { instance, peer, reason } => {
                 let overlay = self.overlays.kind(instance).name();
                 tracing::info!(overlay, %peer, reason, "link down");

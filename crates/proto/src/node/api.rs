@@ -178,6 +178,15 @@ pub enum Event {
         /// How it is reached.
         path: Path,
     },
+    /// A session goes another way, which the peer has proved to be its own.
+    LinkMoved {
+        /// Which overlay.
+        instance: Instance,
+        /// The peer.
+        peer: NodeId,
+        /// How it is reached now.
+        path: Path,
+    },
     /// A session is over.
     LinkDown {
         /// Which overlay.

@@ -85,6 +85,7 @@ impl Node {
                 if let Path::Direct(endpoint) = path {
                     self.overlays[instance.0 as usize].handle_moved(peer, endpoint, now.instant);
                 }
+                self.event(Event::LinkMoved { instance, peer, path });
             }
             Effect::Control { instance, peer, message } => {
                 self.on_control(instance, peer, &message, now);
