@@ -160,8 +160,7 @@ impl Ask {
 
     /// Reads the query.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_urlencoded::from_str(&self.query)
-            .map_err(|error| Problem::malformed(format!("the query cannot be read: {error}")))
+        json::read_query(&self.query).map_err(Problem::malformed)
     }
 
     /// Returns which piece of a list is asked for: `?after=CURSOR&limit=N`.
@@ -174,7 +173,8 @@ impl Ask {
         let Query { after, limit } = self.query()?;
         let limit = limit.unwrap_or(crate::store::PAGE_DEFAULT);
         if !(1..=crate::store::PAGE_MAX).contains(&limit) {
-            return Err(Problem::malformed(format!("limit is 1 to {}", crate::store::PAGE_MAX)));
+            let max = crate::store::PAGE_MAX;
+            return Err(Problem::malformed(format!("the query: field `limit` is 1 to {max}")));
         }
         Ok(Page::new(after.map(Cursor), limit))
     }

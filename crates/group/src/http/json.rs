@@ -1,4 +1,4 @@
-//! What a body of JSON says, and what is wrong with it: which field, and what that may be.
+//! What a body of JSON or a query says, and what is wrong with it: which field, and what that may be.
 //!
 //! How it works: the text becomes a tree, and the tree the type that is wanted. The library alone would
 //! do it in one step, but its words quote values, and a value may be a password at the wrong place.
@@ -28,6 +28,15 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     T::deserialize(tree).map_err(|mismatch| mismatch.to_string())
 }
 
+/// Reads a query; the error is a sentence for its sender.
+pub fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, String> {
+    let wrong = |error: &dyn Display| format!("the query: {error}");
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(query).map_err(|error| wrong(&error))?;
+    let members = pairs.into_iter().map(|(name, word)| (name, Tree::Word(word)));
+    T::deserialize(Tree::Object(members.collect())).map_err(|mismatch| wrong(&mismatch))
+}
+
 /// What was sent. Members stay in their order, and one that stands there twice stays twice.
 enum Tree {
     Null,
@@ -36,6 +45,8 @@ enum Tree {
     Signed(i64),
     Float(f64),
     Text(String),
+    /// A value of a query: text, or a number or boolean, as is wanted.
+    Word(String),
     List(Vec<Self>),
     Object(Vec<(String, Self)>),
 }
@@ -231,6 +242,19 @@ impl<'de> Visitor<'de> for Anything {
     }
 }
 
+/// Numbers and booleans: in a query they are words.
+macro_rules! words {
+    ($($deserialize:ident $visit:ident,)*) => {$(
+        fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+            let Self::Word(word) = self else { return self.deserialize_any(visitor) };
+            match word.parse() {
+                Ok(value) => visitor.$visit(value),
+                Err(_) => Err(Mismatch::expected(wanted(&visitor))),
+            }
+        }
+    )*};
+}
+
 impl<'de> Deserializer<'de> for Tree {
     type Error = Mismatch;
 
@@ -241,7 +265,7 @@ impl<'de> Deserializer<'de> for Tree {
             Self::Unsigned(value) => visitor.visit_u64(value),
             Self::Signed(value) => visitor.visit_i64(value),
             Self::Float(value) => visitor.visit_f64(value),
-            Self::Text(value) => visitor.visit_string(value),
+            Self::Text(value) | Self::Word(value) => visitor.visit_string(value),
             Self::List(list) => visitor.visit_seq(Items(list.into_iter().enumerate())),
             Self::Object(object) => {
                 visitor.visit_map(Members { rest: object.into_iter(), value: None })
@@ -284,7 +308,9 @@ impl<'de> Deserializer<'de> for Tree {
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
         match self {
-            Self::Text(text) => text.into_deserializer().deserialize_enum(name, variants, visitor),
+            Self::Text(text) | Self::Word(text) => {
+                text.into_deserializer().deserialize_enum(name, variants, visitor)
+            }
             Self::Object(object) if object.len() == 1 => {
                 let members = Members { rest: object.into_iter(), value: None };
                 MapAccessDeserializer::new(members).deserialize_enum(name, variants, visitor)
@@ -293,9 +319,15 @@ impl<'de> Deserializer<'de> for Tree {
         }
     }
 
+    words! {
+        deserialize_bool visit_bool,
+        deserialize_u32 visit_u32,
+        deserialize_u64 visit_u64,
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map identifier ignored_any
+        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
+        tuple tuple_struct map identifier ignored_any
     }
 }
 
@@ -346,7 +378,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::model::Policies;
+    use crate::model::{Policies, RequestState};
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -428,6 +460,31 @@ mod tests {
         assert!(said("{\"name\"").starts_with("the body is not JSON: EOF while parsing"));
         let wide = said(r#"{"name": "team", "subnet": "10.42.0.0/33"}"#);
         assert!(wide.starts_with("field `subnet`: ") && wide.contains('/'), "{wide}");
+    }
+
+    #[test]
+    fn unit_wb_01_a_query_that_does_not_fit_is_told_which_field_and_what_it_may_be() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Query {
+            after: Option<String>,
+            limit: Option<u32>,
+            #[serde(default)]
+            own: bool,
+            state: RequestState,
+        }
+        let whole: Query = read_query("after=7&limit=7&own=true&state=denied").expect("fits");
+        let (after, limit) = (Some("7".to_owned()), Some(7));
+        assert_eq!(whole, Query { after, limit, own: true, state: RequestState::Denied });
+        for (query, expected) in [
+            ("state=denied&limit=hunter2", "`limit`: expected a whole number of 0 to 4294967295"),
+            ("state=denied&own=hunter2", "`own`: expected true or false"),
+            ("state=hunter2", "`state`: expected `pending`, `approved`, `denied` or `withdrawn`"),
+            ("state=denied&own=true&own=true", "`own` stands there twice"),
+            ("limit=7", "`state` is missing"),
+        ] {
+            let said = read_query::<Query>(query).expect_err(query);
+            assert_eq!(said, format!("the query: field {expected}"));
+        }
     }
 
     #[test]
