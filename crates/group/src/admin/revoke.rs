@@ -47,9 +47,9 @@ pub async fn wait(
     patience: Duration,
 ) -> Result<KnownBy> {
     let daemons = Daemons::new(service);
-    let begun = Instant::now();
+    let (begun, notice) = (Instant::now(), (number, now()));
     loop {
-        let known = daemons.known_by(group, number, PROGRAM_PATIENCE).await;
+        let known = daemons.known_by(group, notice, PROGRAM_PATIENCE).await;
         let all = known.is_some_and(|known| known.complete && known.acknowledged == known.live);
         match known {
             Some(known) if all || begun.elapsed() + PAUSE > patience => return Ok(known),

@@ -99,6 +99,7 @@ async fn show(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let found = site.service.revocations(&ask.caller(), group, &page).await?;
     let found = found.items.into_iter().find(|revocation| revocation.number == number);
     let revocation = found.ok_or(Refusal::NotFound("revocation"))?;
-    let known_by = site.daemons.known_by(group, number, PROGRAM_PATIENCE).await;
+    let notice = (number, revocation.at);
+    let known_by = site.daemons.known_by(group, notice, PROGRAM_PATIENCE).await;
     Ok(json(StatusCode::OK, &Known { revocation, known_by }))
 }

@@ -21,10 +21,10 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use pki::NodeId;
+use pki::{NodeId, UnixTime};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
@@ -134,12 +134,21 @@ impl Daemons {
 
     /// The ring of a group; `None` where it has no daemon, or this one has not answered lately.
     pub async fn ring(&self, group: &str, patience: Duration) -> Option<Arc<Walk>> {
-        self.by_group.get(group)?.ring(patience).await
+        self.by_group.get(group)?.ring(None, patience).await
     }
 
-    /// Counts who knows a notice; `None` as for [`ring`](Self::ring).
-    pub async fn known_by(&self, group: &str, number: u64, patience: Duration) -> Option<KnownBy> {
-        Some(self.ring(group, patience).await?.known_by(number))
+    /// Counts who knows a notice that was signed then; `None` as for [`ring`](Self::ring). A walk from before
+    /// would say that nobody does.
+    pub async fn known_by(
+        &self,
+        group: &str,
+        (number, signed): (u64, UnixTime),
+        patience: Duration,
+    ) -> Option<KnownBy> {
+        // Both times are rounded down to a second.
+        let age = now().since(signed).saturating_sub(Duration::from_secs(1));
+        let since = Instant::now().checked_sub(age);
+        Some(self.by_group.get(group)?.ring(since, patience).await?.known_by(number))
     }
 
     /// Finds who holds a virtual address now; `None` if nobody does, or nobody can say.

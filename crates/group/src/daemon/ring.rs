@@ -77,6 +77,7 @@ pub struct Walk {
     pub nodes: Vec<Walked>,
     /// Whether it came back to its start.
     pub complete: bool,
+    begun: Instant,
     taken: Instant,
 }
 
@@ -145,17 +146,33 @@ impl Daemon {
         }
     }
 
-    /// The ring as last walked, and walked anew if that is too long ago and the patience is enough.
-    pub(super) async fn ring(self: &Arc<Self>, patience: Duration) -> Option<Arc<Walk>> {
+    /// The ring as last walked, and walked anew if that is too long ago and the patience is enough. A walk that
+    /// began before `since` does not count.
+    pub(super) async fn ring(
+        self: &Arc<Self>,
+        since: Option<Instant>,
+        patience: Duration,
+    ) -> Option<Arc<Walk>> {
+        let counts = |walk: &Arc<Walk>| since.is_none_or(|since| walk.begun >= since);
+        let is_fresh = |walk: &Arc<Walk>| counts(walk) && walk.taken.elapsed() < WALK_LIFE;
         let mut walks = self.walks.subscribe();
-        let last = walks.borrow_and_update().clone();
-        if last.as_ref().is_none_or(|walk| walk.taken.elapsed() >= WALK_LIFE) {
-            self.begin();
-            // Whoever has no more patience sees the last one.
-            let _ = tokio::time::timeout(patience, walks.changed()).await;
-        }
-        let walk = walks.borrow().clone();
-        walk.filter(|walk| walk.taken.elapsed() < WALK_AGE_MAX)
+        let walking = async {
+            if walks.borrow_and_update().as_ref().is_some_and(is_fresh) {
+                return;
+            }
+            // One may be under way that does not count: then the next one does.
+            for _ in 0..2 {
+                self.begin();
+                let _ = walks.changed().await;
+                if walks.borrow_and_update().as_ref().is_some_and(counts) {
+                    return;
+                }
+            }
+        };
+        // Whoever has no more patience sees the last one.
+        let _ = tokio::time::timeout(patience, walking).await;
+        let last = self.walks.borrow().clone();
+        last.filter(|walk| counts(walk) && walk.taken.elapsed() < WALK_AGE_MAX)
     }
 
     /// Finds who holds a virtual address, in the hash table of the group.
@@ -175,6 +192,8 @@ impl Daemon {
         let daemon = Arc::clone(self);
         tokio::spawn(async move {
             let walked = daemon.walk(&mut seen).await;
+            // Whoever is told of this walk may begin the next one.
+            drop(seen);
             let is_silent = walked.is_err();
             let was_silent = daemon.is_silent.swap(is_silent, Ordering::Relaxed);
             match walked {
@@ -200,9 +219,9 @@ impl Daemon {
             nodes: Vec<Walked>,
             complete: bool,
         }
-        let request = json!({ "command": "ring" });
+        let (begun, request) = (Instant::now(), json!({ "command": "ring" }));
         let Ring { nodes, complete } = ask(&self.socket, &request, WALK_PATIENCE).await?;
-        let walk = Walk { at: now(), nodes, complete, taken: Instant::now() };
+        let walk = Walk { at: now(), nodes, complete, begun, taken: Instant::now() };
         self.write_down(&walk, seen).await?;
         Ok(walk)
     }

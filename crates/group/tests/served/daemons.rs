@@ -1,5 +1,8 @@
 //! The service and the daemon beside it: who is told, who knows, who is where.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use pki::NodeId;
@@ -73,6 +76,26 @@ fn ns_wb_16_the_daemon_of_the_group_is_told_and_counts_who_knows() {
     let revoke = ["admin", "revoke", "team", "--serial", &serial, "--reason", "a test", "--wait"];
     let said = server.admin(&revoke, "");
     assert_eq!(said, "notice 2\nknown by 3 of 3 live members\n");
+}
+
+#[test]
+fn ns_wb_16_a_walk_from_before_a_revocation_does_not_count_who_knows_it() {
+    let heard = Arc::new(AtomicU64::new(0));
+    let knows = Arc::clone(&heard);
+    let daemon = Double::start(move |_| {
+        let node = walked(&NodeId::from_bytes([1; NodeId::LEN]), None, knows.load(SeqCst), Some(7));
+        Ok(json!({ "number": 1, "nodes": [node], "complete": true }))
+    });
+    let (server, mut ana, token) = beside(&daemon);
+    let grant = Newcomer::new(&server, &token).enrol("team");
+    let node = grant.certificate.unverified().expect("own output").node_id.to_string();
+    let before = ana.get(&format!("{TEAM}/ring")).expect(200).json();
+    assert_eq!(before["nodes"][0]["notices"], 0);
+    ana.post(&format!("{TEAM}/revocations"), &json!({ "node": node, "reason": "lost" }))
+        .expect(201);
+    heard.store(1, SeqCst);
+    let known = ana.get(&format!("{TEAM}/revocations/1")).expect(200).json()["known_by"].clone();
+    assert_eq!((&known["acknowledged"], &known["live"]), (&json!(1), &json!(1)), "{known}");
 }
 
 #[test]

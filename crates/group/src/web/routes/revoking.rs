@@ -32,7 +32,8 @@ pub async fn revocation(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
     let (caller, name) = (ask.caller(), ask.text_at("group")?);
     let group = site.service.group(&caller, name).await?;
     let one = site.service.revocation(&caller, name, ask.at("number")?).await?;
-    let progress = match site.daemons.known_by(name, one.number, PAGE_PATIENCE).await {
+    let notice = (one.number, one.at);
+    let progress = match site.daemons.known_by(name, notice, PAGE_PATIENCE).await {
         Some(known) => pages::Progress::Counted(known),
         None if site.daemons.has(name) => pages::Progress::Counting,
         None => pages::Progress::Unwatched,
