@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use pki::{NodeId, Serial};
+use pki::{NodeId, Revoked, Serial};
 
 /// The group service of Warren: accounts, approval, certificates, revocation.
 #[derive(Debug, Parser)]
@@ -82,15 +82,8 @@ pub enum Admin {
     Revoke {
         /// The group.
         group: String,
-        /// This user: membership, tokens, and all nodes until now.
-        #[arg(long)]
-        user: Option<String>,
-        /// All certificates of this node.
-        #[arg(long)]
-        node: Option<NodeId>,
-        /// This certificate.
-        #[arg(long)]
-        serial: Option<Serial>,
+        #[command(flatten)]
+        what: RevokeWhat,
         /// For the audit log and the list of revocations.
         #[arg(long)]
         reason: String,
@@ -130,10 +123,56 @@ pub enum Admin {
     },
 }
 
+/// Whom to revoke: one of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct RevokeWhat {
+    /// This user: membership, tokens, and all nodes until now.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// All certificates of this node.
+    #[arg(long)]
+    pub node: Option<NodeId>,
+    /// This certificate.
+    #[arg(long)]
+    pub serial: Option<Serial>,
+}
+
+impl RevokeWhat {
+    /// What the notice names.
+    pub fn revoked(&self) -> Revoked {
+        let user = self.user.clone().map(Revoked::User);
+        let named = user.or(self.node.map(Revoked::Node)).or(self.serial.map(Revoked::Serial));
+        named.expect("the command line has one of them")
+    }
+}
+
 /// Where a password comes from.
 #[derive(Debug, Args)]
 pub struct Password {
     /// Read the password from standard input, one line.
     #[arg(long)]
     pub password_stdin: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn exactly_one_thing_is_revoked() {
+        let refused = |words: &str| {
+            let line = format!("warren-groupd admin revoke team --reason lost {words}");
+            Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.kind()).err()
+        };
+        assert_eq!(refused("--user bob"), None);
+        assert_eq!(refused(""), Some(ErrorKind::MissingRequiredArgument));
+        let serial = "40000000000000000000000000000000";
+        assert_eq!(
+            refused(&format!("--user bob --serial {serial}")),
+            Some(ErrorKind::ArgumentConflict)
+        );
+    }
 }

@@ -72,11 +72,11 @@ async fn administer(service: &Service, command: &Admin) -> Result<()> {
         Admin::Promote { name, demote } => {
             admin::account::promote(service, name, *demote, now()).await?;
         }
-        Admin::Revoke { group, user, node, serial, reason, wait } => {
-            let what = admin::revoke::what(user.clone(), *node, *serial)?;
-            let number = admin::revoke::revoke(service, group, what, reason.clone()).await?;
+        Admin::Revoke { group, what, reason, wait } => {
+            let (revoked, reason) = (what.revoked(), reason.clone());
+            let number = admin::revoke::revoke(service, group, revoked, reason).await?;
             println!("notice {number}");
-            if let Some(user) = user {
+            if let Some(user) = &what.user {
                 println!("{user} is no member of {group} any more");
                 if admin::revoke::lets_in_who_asks(service, group).await? {
                     eprintln!(
@@ -91,10 +91,17 @@ async fn administer(service: &Service, command: &Admin) -> Result<()> {
                      over the overlay, which the running service tries again: {error:#}"
                 );
             }
-            if let Some(seconds) = wait {
-                let patience = Duration::from_secs(*seconds);
-                let known = admin::revoke::wait(service, group, number, patience).await?;
-                println!("known by {} of {} live members", known.acknowledged, known.live);
+            match wait {
+                Some(_) if !service.config().daemons.contains_key(group) => eprintln!(
+                    "warren-groupd: no daemon of {group} is named under `daemons`, so nobody counts \
+                     who knows it, and --wait waits for nothing"
+                ),
+                Some(seconds) => {
+                    let patience = Duration::from_secs(*seconds);
+                    let known = admin::revoke::wait(service, group, number, patience).await?;
+                    println!("known by {} of {} live members", known.acknowledged, known.live);
+                }
+                None => {}
             }
         }
         Admin::RotateCa { group } => {

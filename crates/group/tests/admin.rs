@@ -8,6 +8,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use common::postgres::Postgres;
 use common::{NOW, admit, by, config, enrol, group, password, token, user};
@@ -189,9 +190,13 @@ async fn an_export_of_an_older_version_is_imported_and_one_of_a_newer_is_named()
 async fn a_user_who_is_revoked_by_the_command_is_no_member_any_more() {
     let folder = tempfile::tempdir().expect("a scratch directory");
     sample(folder.path()).await;
-    let revoke = ["admin", "revoke", "team", "--user", "bob", "--reason", "left"];
-    let said = out(groupd(folder.path(), None, &revoke, ""));
-    assert_eq!(said, "notice 2\nbob is no member of team any more\n");
+    let revoke = ["admin", "revoke", "team", "--user", "bob", "--reason", "left", "--wait"];
+    let begun = Instant::now();
+    let done = groupd(folder.path(), None, &revoke, "");
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(told.contains("no daemon of team is named") && told.lines().count() == 1, "{told}");
+    assert_eq!(out(done), "notice 2\nbob is no member of team any more\n");
+    assert!(begun.elapsed() < Duration::from_secs(30), "it has waited for nobody");
     let again = complaint(groupd(folder.path(), None, &revoke, ""));
     assert!(again.contains("nothing to revoke"), "{again}");
     let log = out(groupd(folder.path(), None, &["admin", "audit", "--group", "team"], ""));

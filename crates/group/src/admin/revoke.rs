@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use pki::{NodeId, Revoked, Serial};
+use pki::Revoked;
 
 use crate::daemon::{Daemons, KnownBy, PROGRAM_PATIENCE};
 use crate::http::now;
@@ -12,16 +12,6 @@ use crate::service::Service;
 
 /// Pause between two counts: a walk of the ring each.
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// What to revoke: one of the three.
-pub fn what(user: Option<String>, node: Option<NodeId>, serial: Option<Serial>) -> Result<Revoked> {
-    match (user, node, serial) {
-        (Some(user), None, None) => Ok(Revoked::User(user)),
-        (None, Some(node), None) => Ok(Revoked::Node(node)),
-        (None, None, Some(serial)) => Ok(Revoked::Serial(serial)),
-        _ => bail!("name one of --user, --node and --serial"),
-    }
-}
 
 /// Signs a notice; returns its number. From here on it counts: members that ask the service get it.
 pub async fn revoke(service: &Service, group: &str, what: Revoked, reason: String) -> Result<u64> {
@@ -54,7 +44,9 @@ pub async fn wait(
         match known {
             Some(known) if all || begun.elapsed() + PAUSE > patience => return Ok(known),
             None if begun.elapsed() + PAUSE > patience => {
-                bail!("nobody counts who knows it: name the group's daemon under `daemons`")
+                bail!(
+                    "revoked, but the group's daemon does not answer, so nobody counts who knows it"
+                )
             }
             _ => tokio::time::sleep(PAUSE).await,
         }
