@@ -57,7 +57,9 @@ fn ns_wb_05_the_walk_in_the_handbook_goes_from_the_account_to_the_blob_and_out_a
     let text = std::fs::read_to_string(folder.path().join("team.yaml")).expect("was downloaded");
     let blob = Handed::parse(&text).expect("is a blob");
     let token = blob.enrolment().expect("says where to ask").token.expose().to_string();
-    Newcomer::new(&server, &token).enrol("team");
+    let grant = Newcomer::new(&server, &token).enrol("team");
+    let joins_by: Vec<_> = grant.bootstrap.iter().map(ToString::to_string).collect();
+    assert_eq!(joins_by, ["boot.example.org:7415"]);
 
     // The variables of the first lines are still there in the reader's shell.
     let settings: String = before
