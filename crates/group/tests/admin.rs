@@ -11,9 +11,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::postgres::Postgres;
-use common::{NOW, admit, by, config, enrol, group, password, token, user};
+use common::{NOW, by, config, enrol, password, team_with_bob, token};
 use group::config::Config;
-use group::model::Policies;
 use group::service::Service;
 use pki::Revoked;
 
@@ -54,10 +53,7 @@ fn complaint(output: Output) -> String {
 /// A site with two members, a node that is in and one that is out.
 async fn sample(folder: &Path) {
     let service = Service::open(config(folder)).await.expect("opens");
-    let [ana, bob] = [user(&service, "ana").await, user(&service, "bob").await];
-    group(&service, ana, "team", Policies::default()).await;
-    admit(&service, ana, bob, "team").await;
-    let blob = token(&service, bob, "team").await;
+    let ([ana, _], blob) = team_with_bob(&service).await;
     enrol(&service, &blob, "team", NOW).await.expect("enrols");
     let (_, grant) = enrol(&service, &blob, "team", NOW).await.expect("enrols");
     let node = grant.certificate.unverified().expect("own output").node_id;

@@ -5,7 +5,9 @@ mod common;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{NOW, admit, by, code, enrol, group, named, site, stranger, token, user};
+use common::{
+    NOW, admit, by, code, enrol, group, named, site, stranger, team, team_with_bob, token, user,
+};
 use group::model::{Caller, Policies, TokenOptions};
 use group::service::{BlobForm, Service};
 use group::store::Page;
@@ -85,10 +87,8 @@ async fn unit_wb_09_each_bad_token_has_a_refusal_and_a_line_in_the_log_of_its_ow
 async fn unit_ov_05_the_authority_fixes_the_id_and_signs_no_other() {
     let site = site().await;
     let service = &site.service;
-    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
-    group(service, ana, "team", Policies::default()).await;
-    admit(service, ana, bob, "team").await;
-    let (hers, his) = (token(service, ana, "team").await, token(service, bob, "team").await);
+    let ([ana, _], his) = team_with_bob(service).await;
+    let hers = token(service, ana, "team").await;
     let key = PrivateKey::generate();
     let asked = KeyRequest::new(&key, None);
     let first = service.name_node(&stranger(), &hers, &asked, NOW).await.expect("is named");
@@ -113,9 +113,7 @@ async fn unit_ov_05_the_authority_fixes_the_id_and_signs_no_other() {
 async fn a_revoked_node_gets_no_certificate_with_its_key() {
     let site = site().await;
     let service = &site.service;
-    let ana = user(service, "ana").await;
-    group(service, ana, "team", Policies::default()).await;
-    let blob = token(service, ana, "team").await;
+    let (ana, blob) = team(service).await;
     let (key, grant) = enrol(service, &blob, "team", NOW).await.expect("enrols");
     let node = grant.certificate.unverified().expect("own output").node_id;
     let lost = "lost".to_owned();
@@ -129,10 +127,7 @@ async fn a_revoked_node_gets_no_certificate_with_its_key() {
 async fn a_disabled_account_gets_neither_certificate_nor_renewal() {
     let site = site().await;
     let service = &site.service;
-    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
-    group(service, ana, "team", Policies::default()).await;
-    admit(service, ana, bob, "team").await;
-    let blob = token(service, bob, "team").await;
+    let ([_, bob], blob) = team_with_bob(service).await;
     let (key, grant) = enrol(service, &blob, "team", NOW).await.expect("enrols");
     let node = grant.certificate.unverified().expect("own output").node_id;
     service.set_enabled(&Caller::operator(), bob, false, NOW).await.expect("may");
@@ -148,10 +143,9 @@ async fn a_disabled_account_gets_neither_certificate_nor_renewal() {
 async fn unit_wb_14_two_groups_have_two_authorities() {
     let site = site().await;
     let service = &site.service;
-    let ana = user(service, "ana").await;
-    group(service, ana, "team", Policies::default()).await;
+    let (ana, blob) = team(service).await;
     group(service, ana, "other", Policies::default()).await;
-    let (blob, other) = (token(service, ana, "team").await, token(service, ana, "other").await);
+    let other = token(service, ana, "other").await;
     let (_, ours) = enrol(service, &blob, "team", NOW).await.expect("enrols");
     let (_, theirs) = enrol(service, &other, "other", NOW).await.expect("enrols");
     let trust = ours.trust().expect("fits");
@@ -184,10 +178,7 @@ async fn unit_wb_06_only_members_get_a_blob_and_each_blob_is_another() {
 async fn unit_se_07_a_virtual_address_leads_to_user_certificate_and_time() {
     let site = site().await;
     let service = &site.service;
-    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
-    group(service, ana, "team", Policies::default()).await;
-    admit(service, ana, bob, "team").await;
-    let blob = token(service, bob, "team").await;
+    let ([ana, bob], blob) = team_with_bob(service).await;
     let (_, grant) = enrol(service, &blob, "team", NOW + DAY).await.expect("enrols");
     let member = grant.certificate.unverified().expect("own output");
     let address = Some("10.42.0.7".to_owned());
@@ -204,9 +195,7 @@ async fn unit_se_07_a_virtual_address_leads_to_user_certificate_and_time() {
 async fn unit_rv_01_openssl_verifies_the_list_and_finds_the_revoked_serial() {
     let site = site().await;
     let service = &site.service;
-    let ana = user(service, "ana").await;
-    group(service, ana, "team", Policies::default()).await;
-    let blob = token(service, ana, "team").await;
+    let (ana, blob) = team(service).await;
     let (_, out) = enrol(service, &blob, "team", NOW).await.expect("enrols");
     let (_, stays) = enrol(service, &blob, "team", NOW).await.expect("enrols");
     let [out, stays] = [out, stays].map(|g| (g.certificate.unverified().expect("own output"), g));

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use common::postgres::Postgres;
 use common::{
-    NOW, admit, by, code, enrol, group, named, password, site, site_at, stranger, token, user,
+    NOW, admit, by, code, enrol, group, named, password, site, site_at, stranger, team,
+    team_with_bob, token, user,
 };
 use group::model::{Approval, Policies, RequestState, Role, TokenOptions};
 use group::service::{BlobForm, CertificateAnswer, NewUser, Service};
@@ -85,9 +86,7 @@ async fn unit_wb_12_a_node_gets_its_certificate_and_renews_it() {
 }
 
 async fn renewal(service: &Service) {
-    let ana = user(service, "ana").await;
-    group(service, ana, "team", Policies::default()).await;
-    let blob = token(service, ana, "team").await;
+    let (_, blob) = team(service).await;
     let (key, grant) = enrol(service, &blob, "team", NOW).await.expect("enrols");
     let trust = grant.trust().expect("fits");
     let member = trust.judge(grant.certificate.der(), NOW).expect("is a member's");
@@ -136,9 +135,7 @@ async fn unit_wb_16_roles_change_and_a_removed_member_is_out_with_all_nodes() {
 }
 
 async fn removal(service: &Service) {
-    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
-    group(service, ana, "team", Policies::default()).await;
-    admit(service, ana, bob, "team").await;
+    let ([ana, bob], _) = team_with_bob(service).await;
     let demote = service.set_role(&by(ana), "team", ana, Role::Member, NOW).await;
     assert_eq!(code(demote), "last_administrator");
     let grab = service.set_role(&by(bob), "team", bob, Role::Administrator, NOW).await;
@@ -177,10 +174,7 @@ async fn removal(service: &Service) {
 async fn unit_wb_16_a_revoked_user_gets_nothing_more_by_an_old_blob() {
     let site = site().await;
     let service = &site.service;
-    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
-    group(service, ana, "team", Policies::default()).await;
-    admit(service, ana, bob, "team").await;
-    let stolen = token(service, bob, "team").await;
+    let ([ana, _], stolen) = team_with_bob(service).await;
     enrol(service, &stolen, "team", NOW).await.expect("enrols");
     let what = Revoked::User("bob".to_owned());
     service.revoke(&by(ana), "team", what, "laptop lost".to_owned(), NOW).await.expect("may");
@@ -194,10 +188,7 @@ async fn unit_wb_16_a_revoked_user_is_no_member_and_one_whose_node_is_revoked_st
 }
 
 async fn user_out(service: &Service) {
-    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
-    group(service, ana, "team", Policies::default()).await;
-    admit(service, ana, bob, "team").await;
-    let blob = token(service, bob, "team").await;
+    let ([ana, bob], blob) = team_with_bob(service).await;
     let (lost, grant) = enrol(service, &blob, "team", NOW).await.expect("enrols");
     let node = grant.certificate.unverified().expect("own output");
     let revoke =
@@ -230,10 +221,7 @@ async fn user_out(service: &Service) {
 async fn unit_wb_16_a_member_who_has_only_the_blob_is_put_out_as_well() {
     let site = site().await;
     let service = &site.service;
-    let [ana, bob] = [user(service, "ana").await, user(service, "bob").await];
-    group(service, ana, "team", Policies::default()).await;
-    admit(service, ana, bob, "team").await;
-    let blob = token(service, bob, "team").await;
+    let ([ana, _], blob) = team_with_bob(service).await;
     let what = Revoked::User("bob".to_owned());
     let notice = service.revoke(&by(ana), "team", what, String::new(), NOW).await;
     assert_eq!(notice.expect("may"), 1);
@@ -249,8 +237,7 @@ async fn the_clock_signs_heads_and_ends_what_is_over() {
 }
 
 async fn the_clock(service: &Service) {
-    let ana = user(service, "ana").await;
-    group(service, ana, "team", Policies::default()).await;
+    let (ana, _) = team(service).await;
     let options = TokenOptions { ephemeral: true, life: DAY, ..TokenOptions::default() };
     let (_, blob) = service.draw_token(&by(ana), "team", options, NOW).await.expect("may");
     enrol(service, &blob, "team", NOW).await.expect("enrols");
@@ -272,9 +259,7 @@ async fn notices_are_forgotten_when_their_time_is_over_and_the_chain_goes_on() {
 }
 
 async fn forgetting(service: &Service) {
-    let ana = user(service, "ana").await;
-    group(service, ana, "team", Policies::default()).await;
-    let blob = token(service, ana, "team").await;
+    let (ana, blob) = team(service).await;
     let revoke = async |now| {
         let (_, grant) = enrol(service, &blob, "team", now).await.expect("enrols");
         let node = grant.certificate.unverified().expect("own output").node_id;

@@ -5,8 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::postgres::Postgres;
-use common::{NOW, by, code, enrol, group, site, site_at, stranger, token, user};
-use group::model::{Caller, Policies};
+use common::{NOW, by, code, enrol, site, site_at, stranger, team};
+use group::model::Caller;
 use group::service::Service;
 use group::service::rotation::{ANNOUNCED, OVERLAP};
 use pki::enrolment::{Grant, RenewalRequest};
@@ -35,9 +35,7 @@ async fn is_consistent(service: &Service) {
 
 /// Announced, taken over, forgotten: what a member of each stage knows is enough for the next.
 async fn rotation(service: &Service) {
-    let ana = user(service, "ana").await;
-    group(service, ana, "team", Policies::default()).await;
-    let blob = token(service, ana, "team").await;
+    let (ana, blob) = team(service).await;
     let (key, first) = enrol(service, &blob, "team", NOW).await.expect("enrols");
     let old = issuer(&first.certificate);
     let operator = Caller::operator();

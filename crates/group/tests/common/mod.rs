@@ -83,6 +83,21 @@ pub async fn token(service: &Service, user: UserId, group: &str) -> Token {
     drawn.expect("may have one").1
 }
 
+/// The group `team` of ana, with the token of a blob of hers.
+pub async fn team(service: &Service) -> (UserId, Token) {
+    let ana = user(service, "ana").await;
+    group(service, ana, "team", Policies::default()).await;
+    (ana, token(service, ana, "team").await)
+}
+
+/// The same with bob as a member, and the token of a blob of his.
+pub async fn team_with_bob(service: &Service) -> ([UserId; 2], Token) {
+    let (ana, _) = team(service).await;
+    let bob = user(service, "bob").await;
+    admit(service, ana, bob, "team").await;
+    ([ana, bob], token(service, bob, "team").await)
+}
+
 /// A new node's key with its request, after the service has named it.
 pub async fn named(
     service: &Service,
