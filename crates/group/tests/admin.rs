@@ -183,6 +183,26 @@ async fn an_export_of_an_older_version_is_imported_and_one_of_a_newer_is_named()
 }
 
 #[tokio::test]
+async fn a_database_of_each_older_version_is_brought_up_to_date_at_the_start() {
+    const TO_2: &str = "ALTER TABLE authorities DROP COLUMN stage;
+        ALTER TABLE authorities DROP COLUMN due;
+        DELETE FROM _sqlx_migrations WHERE version = 3;";
+    const TO_1: &str = "DROP TABLE sessions; DROP TABLE api_tokens; DROP TABLE devices;
+        DELETE FROM _sqlx_migrations WHERE version = 2;";
+    let folder = tempfile::tempdir().expect("a scratch directory");
+    sample(folder.path()).await;
+    let place = format!("sqlite:{}", folder.path().join("group.db").display());
+    for back in [&[TO_2][..], &[TO_2, TO_1]] {
+        let db = sqlx::AnyPool::connect(&place).await.expect("opens");
+        for step in back {
+            sqlx::raw_sql(*step).execute(&db).await.expect("undoes what a version has added");
+        }
+        db.close().await;
+        goes_on(config(folder.path())).await;
+    }
+}
+
+#[tokio::test]
 async fn a_user_who_is_revoked_by_the_command_is_no_member_any_more() {
     let folder = tempfile::tempdir().expect("a scratch directory");
     sample(folder.path()).await;
