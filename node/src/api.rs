@@ -138,6 +138,8 @@ pub enum Reply {
 
 impl Reply {
     /// Wraps an answer.
+    /// What is wrong with the request.
+    Usage(String),
     pub fn of<T: Serialize>(value: &T) -> Self {
         match serde_json::to_value(value) {
             Ok(value) => Reply::Ok(value),

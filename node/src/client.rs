@@ -28,12 +28,23 @@ const REPLY_LEN_MAX: u64 = 16 << 20;
 pub fn run(request: &Request, ask: &Ask) -> Result<(), Failure> {
     let state_dir = ask.state_dir.clone().unwrap_or_else(|| PathBuf::from(STATE_DIR_DEFAULT));
     let value = exchange(request, &socket_path(ask.socket.as_deref(), &state_dir))?;
+    let nothing = nothing_found(request, &value)?;
     let text = if ask.json {
         serde_json::to_string_pretty(&value).map_err(Failure::command)? + "\n"
     } else {
         render(request, value)?
     };
-    write_out(None, &text)
+    write_out(None, &text)?;
+    nothing.map_or(Ok(()), Err)
+}
+
+/// A name without a value is an answer, and a failure for scripts.
+fn nothing_found(request: &Request, value: &Value) -> Result<Option<Failure>, Failure> {
+    let Request::DhtGet { name, .. } = request else { return Ok(None) };
+    let found: Values = read(value.clone())?;
+    let sure = if found.complete { "" } else { "; not all replicas answered: try again" };
+    let line = format!("nobody keeps a value under {name}{sure}");
+    Ok(found.values.is_empty().then(|| Failure::command(line)))
 }
 
 fn exchange(request: &Request, socket: &Path) -> Result<Value, Failure> {
@@ -62,6 +73,7 @@ fn exchange(request: &Request, socket: &Path) -> Result<Value, Failure> {
     match serde_json::from_str(&answer).map_err(unreadable)? {
         Reply::Ok(value) => Ok(value),
         Reply::Error(message) => Err(Failure::command(message)),
+        Reply::Usage(message) => Err(Failure::usage(message)),
     }
 }
 
@@ -179,10 +191,7 @@ fn render_peers(peers: &[Peer]) -> String {
 fn render_values(found: &Values) -> String {
     let line = |value: &crate::api::Value| format!("{}  {}\n", value.owner, value.value);
     let mut text: String = found.values.iter().map(line).collect();
-    if found.values.is_empty() {
-        text += "no value\n";
-    }
-    if !found.complete {
+    if !found.values.is_empty() && !found.complete {
         text += "not all replicas answered: there may be more\n";
     }
     text

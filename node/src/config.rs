@@ -206,7 +206,7 @@ impl Config {
     fn read(path: &Path) -> Result<Self, Failure> {
         let text = read_text(path)?;
         let mut config: Self = pki::yaml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{}: {error}: correct it", path.display())))?;
+            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let files = [&mut config.blob_file, &mut config.psk_file, &mut config.notices];
         for file in files.into_iter().flatten() {

@@ -142,7 +142,7 @@ fn an_unknown_configuration_key() {
     let (code, line) = fails(&mut warren(&["up", "--config", text(&config)]));
     assert_eq!(code, USAGE);
     assert!(line.contains("listen_port") && line.contains("line 2"), "{line}");
-    assert!(line.contains("correct it"), "{line}");
+    assert!(line.contains("expected one of blob_file") && line.ends_with("column 1"), "{line}");
 }
 
 #[test]

@@ -119,8 +119,9 @@ fn values_stay_where_they_were_put(member: &Node, public: &Node, id: &str) -> Re
     let found = public.ask(&["dht", "get", "greeting"])?;
     let value = &found["values"][0];
     ensure!(value["value"] == "hello" && value["owner"] == id, "{found}");
-    let private = member.ask(&["dht", "get", "greeting"])?;
-    ensure!(private["values"].as_array().is_some_and(Vec::is_empty), "{private}");
+    let private = member.ask(&["dht", "get", "greeting"]).map_err(|error| error.to_string());
+    let line = private.expect_err("is not there");
+    ensure!(line.contains("nobody keeps a value under greeting"), "{line}");
     Ok(())
 }
 
@@ -182,6 +183,9 @@ fn ns_po_08_a_node_in_no_public_overlay_says_so() -> Result<()> {
     daemon.wait_for_log("started", PATIENCE)?;
     let mut crawl = common::warren(&["crawl", "--public", "--state-dir", text(&ana.state)]);
     let (code, line) = fails(&mut crawl);
-    ensure!(code == 1 && line.contains("set public in its configuration"), "{code} {line}");
+    ensure!(code == 2 && line.contains("set public in its configuration"), "{code} {line}");
+    let ping = |name| fails(&mut common::warren(&["ping", name, "--state-dir", text(&ana.state)]));
+    let (code, line) = ping("nobody");
+    ensure!(code == 2 && line.contains("neither a node id"), "{code} {line}");
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
@@ -69,10 +70,14 @@ impl Node {
         Ok(daemon)
     }
 
-    fn ask(&self, arguments: &[&str]) -> Result<Value> {
+    fn question(&self, arguments: &[&str]) -> Command {
         let mut command = self.host.command(WARREN);
         command.args(arguments).args(["--json", "--state-dir", text(&self.member.state)]);
-        let output = command.output()?;
+        command
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<Value> {
+        let output = self.question(arguments).output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(serde_json::from_slice(&output.stdout)?)
     }
@@ -218,8 +223,11 @@ fn ns_dh_01_a_value_put_by_one_node_is_read_by_the_other() -> Result<()> {
     eventually(PATIENCE, || pair.bob.ask(&["dht", "put", "greeting", "hello"]))?;
     let found = eventually(PATIENCE, || pair.alice.ask(&["dht", "get", "greeting"]))?;
     assert_eq!(found["values"][0]["value"], "hello");
-    let none = pair.alice.ask(&["dht", "get", "something else"])?;
-    assert_eq!((&none["values"], &none["complete"]), (&serde_json::json!([]), &true.into()));
+    let none = pair.alice.question(&["dht", "get", "something else"]).output()?;
+    assert_eq!(none.status.code(), Some(1));
+    assert_eq!(none.stderr, b"warren: nobody keeps a value under something else\n");
+    let none: Value = serde_json::from_slice(&none.stdout)?;
+    assert_eq!((&none["values"], &none["complete"]), (&json!([]), &true.into()));
     Ok(())
 }
 

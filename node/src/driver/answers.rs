@@ -52,18 +52,18 @@ impl Driver {
                 }
             }
             Question::Request(request, reply) => {
-                let within = self.overlays.chosen(request.is_public());
+                let within = self.overlays.chosen(request.is_public()).map_err(Reply::Usage);
                 let asked = within.and_then(|within| Ok((within, self.subject(within, &request)?)));
                 match asked {
                     Ok((within, about)) => self.command(within, about, request, reply),
-                    Err(why) => drop(reply.send(Reply::Error(why))),
+                    Err(why) => drop(reply.send(why)),
                 }
             }
         }
     }
 
     /// The node that a command is about: that which it names, or this one.
-    fn subject(&self, within: Instance, request: &Request) -> Result<NodeId, String> {
+    fn subject(&self, within: Instance, request: &Request) -> Result<NodeId, Reply> {
         match request {
             Request::Ping { to, .. } => self.find(within, to),
             _ => Ok(self.node.overlay(within).me()),
@@ -130,14 +130,16 @@ impl Driver {
     }
 
     /// The node that a user means.
-    fn find(&self, within: Instance, name: &str) -> Result<NodeId, String> {
+    fn find(&self, within: Instance, name: &str) -> Result<NodeId, Reply> {
         if let Ok(id) = name.parse() {
             return Ok(id);
         }
         if let Ok(ip) = name.parse::<IpAddr>() {
             let owner = self.node.vpn().and_then(|vpn| vpn.holder(ip));
             return owner.ok_or_else(|| {
-                format!("no session with the owner of {ip}: send it a packet first, or give its id")
+                Reply::Error(format!(
+                    "no session with the owner of {ip}: send it a packet first, or give its id"
+                ))
             });
         }
         let start = name.to_ascii_lowercase();
@@ -147,16 +149,16 @@ impl Driver {
             .filter(|peer| peer.instance == within && peer.id.to_string().starts_with(&start));
         match (start.len() >= ID_START_MIN, named.next(), named.next()) {
             (true, Some(peer), None) => Ok(peer.id),
-            (true, Some(_), Some(_)) => {
-                Err(format!("{name} is the start of several node ids: give more digits"))
-            }
-            (false, Some(_), _) => Err(format!(
+            (true, Some(_), Some(_)) => Err(Reply::Usage(format!(
+                "{name} is the start of several node ids: give more digits"
+            ))),
+            (false, Some(_), _) => Err(Reply::Usage(format!(
                 "{name} is too short for the start of a node id: give {ID_START_MIN} digits or more"
-            )),
-            _ => Err(format!(
+            ))),
+            _ => Err(Reply::Usage(format!(
                 "{name} is neither a node id of 40 digits, nor the first {ID_START_MIN} or more of a \
                  linked peer's, nor an address: see warren peers"
-            )),
+            ))),
         }
     }
 
