@@ -117,6 +117,7 @@ fn ns_rv_05_a_member_put_out_while_it_was_away_says_so_and_is_not_ready() -> Res
         })
         .with_context(|| bob.log())
     })?;
+    ensure!(bob.ask(&["status"])?["joined"] == false, "a place in the ring");
     let probe = ["-s", "-o", "/dev/null", "-w", "%{http_code}", READY];
     ensure!(run(bob.host.command("curl").args(probe))? == "503", "ready");
     Ok(())

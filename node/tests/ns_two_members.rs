@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use common::{Group, Member, Quiet as _, WARREN, text};
 use lab::{Daemon, Host, Lab, eventually};
+use nix::sys::signal::Signal::SIGHUP;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -382,17 +383,22 @@ fn ns_a_notice_read_on_sighup_cuts_a_live_session() -> Result<()> {
     let notices = pair.group.path("ca/notices.txt");
     std::fs::write(&notices, "")?;
     let mut alice = pair.alice.start("bootstrap", &pair.blob, &["--notices", text(&notices)])?;
-    let bob = pair.bob.start("bootstrap", &pair.blob, &[])?;
+    let mut bob = pair.bob.start("bootstrap", &pair.blob, &["--notices", text(&notices)])?;
     bob.wait_for_log("link up", PATIENCE)?;
     pair.group.revoke("bob");
-    alice.signal(nix::sys::signal::Signal::SIGHUP)?;
+    alice.signal(SIGHUP)?;
     alice.wait_for_log("link down", PATIENCE)?;
     eventually(PATIENCE, || {
         let peers = pair.alice.ask(&["peers"])?;
         ensure!(peers.as_array().is_some_and(Vec::is_empty), "still linked: {peers}");
         Ok(())
     })?;
-    bob.wait_for_log("revoked by notice 1", PATIENCE)
+    // By the peer's word it is refused; by the authority's it is out.
+    bob.wait_for_log("refused by the peer: the certificate is revoked by notice 1", PATIENCE)?;
+    bob.signal(SIGHUP)?;
+    let status = bob.wait_exit(PATIENCE)?;
+    ensure!(status.code() == Some(3), "{status}: {}", bob.log());
+    Ok(())
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub struct Status {
     /// Its ID.
     pub id: NodeId,
-    /// Whether it has a place in the ring.
+    /// Whether it has a place in the ring: it has joined, and some neighbour is linked now.
     pub joined: bool,
     /// Next node counter-clockwise.
     pub left: Option<NodeId>,
@@ -81,7 +81,7 @@ impl Node {
         let (left, right) = overlay.neighbours();
         Status {
             id: overlay.me(),
-            joined: overlay.is_joined(),
+            joined: overlay.is_joined() && left.is_some(),
             left,
             right,
             size_estimate: overlay.size_estimate(),
