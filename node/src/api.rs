@@ -29,6 +29,10 @@ const REQUEST_LEN_MAX: u64 = 1 << 20;
 /// Questions that wait for the driver; askers wait for room.
 pub const QUESTIONS_MAX: usize = 64;
 
+/// What a user does about two histories of notices.
+pub const FORK_ADVICE: &str = "the authority signed two histories of notices: its service was \
+restored from an old backup, or its key is in two hands; ask its administrator";
+
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
@@ -134,12 +138,12 @@ pub enum Reply {
     Ok(serde_json::Value),
     /// Why there is none, and what to do.
     Error(String),
+    /// What is wrong with the request.
+    Usage(String),
 }
 
 impl Reply {
     /// Wraps an answer.
-    /// What is wrong with the request.
-    Usage(String),
     pub fn of<T: Serialize>(value: &T) -> Self {
         match serde_json::to_value(value) {
             Ok(value) => Reply::Ok(value),
@@ -166,6 +170,8 @@ pub struct Status {
     pub certificate_not_after: Option<u64>,
     /// Number of the newest revocation notice.
     pub notices: Option<u64>,
+    /// Number of the notice from which on the authority has signed two histories; none if that was not seen.
+    pub fork: Option<u64>,
     /// UDP address of the node.
     pub listen: SocketAddr,
     /// Virtual device, if there is one.

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::{
-    Acknowledgements, Announced, Crawl, Overlay, Peer, Pong, Reply, Request, ServiceStatus, Status,
-    Stored, Values,
+    Acknowledgements, Announced, Crawl, FORK_ADVICE, Overlay, Peer, Pong, Reply, Request,
+    ServiceStatus, Status, Stored, Values,
 };
 use crate::cli::Ask;
 use crate::config::{STATE_DIR_DEFAULT, socket_path};
@@ -120,6 +120,7 @@ fn render_status(status: &Status) -> String {
         ("user", status.user.clone()),
         ("certificate until", until),
         ("notices", status.notices.map(|number| number.to_string())),
+        ("fork", status.fork.map(|number| format!("from notice {number} on: {FORK_ADVICE}"))),
         ("group service", status.service.as_ref().map(render_service)),
         ("device", status.device.clone()),
         ("virtual ipv4", address(status.ipv4.map(|ip| ip.to_string()))),

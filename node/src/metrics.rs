@@ -38,6 +38,8 @@ pub struct MembershipSnapshot {
     pub notices_fresh_until: u64,
     /// Whether that time is over.
     pub notices_stale: bool,
+    /// From which notice on the authority has signed two histories; 0 if that was not seen.
+    pub notices_fork: u64,
     /// Peers of whose end it hears by way of the hash table.
     pub subscriptions: usize,
     /// What the core counted about news of the group's authority.
@@ -225,6 +227,11 @@ fn encode_membership(
         "warren_notices_fresh_until_seconds",
         "when the next list of revocations is due, seconds since 1970; 0 if none was ever signed",
         membership.notices_fresh_until as f64,
+    )?;
+    gauge(
+        "warren_notices_fork",
+        "number of the notice from which on the authority has signed two histories; 0 if it has not",
+        membership.notices_fork as f64,
     )?;
     gauge(
         "warren_subscriptions",

@@ -311,6 +311,35 @@ fn ns_wb_12_running_members_follow_their_group_to_another_authority() -> Result<
 }
 
 #[test]
+fn ns_rv_01_a_service_restored_from_an_old_backup_shows_as_a_fork() -> Result<()> {
+    let site = Site::new()?;
+    let mut node = site.node(1)?;
+    site.service.state().renew_after = Duration::ZERO;
+    site.start(&mut node, "bootstrap")?;
+    let backup = site.service.state().trust.clone();
+    site.service.state().revoke("user7")?;
+    node.wait_for_log("notices taken")?;
+    ensure!(node.ask(&["status"])?["fork"].is_null() && node.metric("warren_notices_fork")? == 0.0);
+
+    let mut state = site.service.state();
+    state.trust = backup;
+    state.revoke("user8")?;
+    state.revoke("user9")?;
+    drop(state);
+    node.wait_for_log("signed two histories of notices")?;
+    ensure!(node.metric("warren_notices_fork")? >= 1.0);
+    let shown = run(&mut node.question(&["status"]))?;
+    ensure!(shown.contains("restored from an old backup"), "{shown}");
+    ensure!(node.ask(&["status"])?["notices"] == 1, "it keeps to the history that it knew");
+    let renewed = node.log().matches("certificate renewed").count();
+    eventually(PATIENCE, || {
+        let now = node.log().matches("certificate renewed").count();
+        ensure!(now > renewed, "the membership ends with it: {}", node.log());
+        Ok(())
+    })
+}
+
+#[test]
 fn ns_rv_07_a_strict_group_admits_nobody_while_its_list_is_stale() -> Result<()> {
     let site = Site::new()?;
     // The tolerance is five minutes: this list is good for some seconds more.

@@ -175,6 +175,7 @@ impl Driver {
             user: member.map(|member| member.user.clone()),
             certificate_not_after: member.map(|member| member.not_after.as_secs()),
             notices,
+            fork: self.work.fork,
             listen: self.listen,
             device: self.device.as_ref().map(|_| self.config.device.clone()),
             ipv4: self.work.addresses.and_then(|addresses| addresses.ipv4).map(|(ip, _)| ip),
@@ -231,6 +232,7 @@ impl Driver {
             notices: ledger.number(),
             notices_fresh_until: ledger.fresh_until().map_or(0, UnixTime::as_secs),
             notices_stale: self.is_list_stale(),
+            notices_fork: self.work.fork.unwrap_or(0),
             subscriptions: self.node.watch().subscribed(),
             news: self.node.counters(Instance(0)).news,
         })

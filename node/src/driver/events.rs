@@ -22,6 +22,7 @@ pub enum Trouble {
     NoAnswer(SocketAddr),
     Refused { path: Path, why: suite::Failure, by_us: bool },
     OwnCertificate(Refusal),
+    Fork,
 }
 
 impl Driver {
@@ -131,7 +132,7 @@ impl Driver {
 
     /// Whether a line about this is due, with the number of times that it came up since the last one, if there
     /// was one: the field is left out of the first.
-    fn is_news(&mut self, trouble: Trouble) -> Option<Option<u64>> {
+    pub(super) fn is_news(&mut self, trouble: Trouble) -> Option<Option<u64>> {
         let repeats = self.work.troubles.note(trouble, self.clock.instant())?;
         Some((repeats > 0).then_some(repeats))
     }
@@ -178,7 +179,7 @@ impl Trouble {
         match self {
             Self::NoAnswer(silent) => *silent == endpoint,
             Self::Refused { path, .. } => *path == Path::Direct(endpoint),
-            Self::OwnCertificate(_) => false,
+            Self::OwnCertificate(_) | Self::Fork => false,
         }
     }
 }

@@ -9,12 +9,14 @@ use pki::enrolment::Grant;
 use pki::{Certificate, Handed, HostPort, LineError, Refusal, SignedSecret, StalePolicy, Trust};
 use proto::news;
 
-use super::Driver;
+use super::{Driver, events};
 use crate::advice;
+use crate::api;
 use crate::bootstrap;
 use crate::ca::read_certificate;
 use crate::config::read_text;
 use crate::enrol::keeper::Update;
+use crate::enrol::trouble::Trouble;
 use crate::failure::Failure;
 use crate::identity::bad_notices;
 
@@ -49,6 +51,10 @@ impl Driver {
             Update::Renewed(grant) => self.take_grant(*grant),
             Update::Notices(text) => self.take_notices(&text).map_err(Failure::identity),
             Update::Bootstrap(nodes) => self.take_bootstrap(nodes),
+            Update::Trouble(Trouble::Forked { number, .. }) => {
+                self.note_fork(number);
+                Ok(())
+            }
             Update::RenewalDue(_) | Update::Contact | Update::Trouble(_) => Ok(()),
         };
         if let Err(failure) = done {
@@ -56,8 +62,8 @@ impl Driver {
         }
     }
 
-    /// Takes a renewed certificate and what belongs to it: other authorities first, for they sign the rest.
-    /// Another network is for the next start.
+    /// Takes a renewed certificate and what belongs to it: other authorities first, for they sign the rest. What is
+    /// not good keeps nothing else out. Another network is for the next start.
     fn take_grant(&mut self, grant: Grant) -> Result<(), Failure> {
         match self.node.take_authorities(&grant.ca) {
             Ok(true) => {
@@ -66,10 +72,13 @@ impl Driver {
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "other authorities count from the next start on"),
         }
-        self.take_notices(&grant.notices).map_err(Failure::identity)?;
-        self.take_secrets(grant.secrets)?;
-        self.take_bootstrap(grant.bootstrap)?;
-        self.renew(&grant.certificate)
+        let taken = [
+            self.take_notices(&grant.notices).map_err(Failure::identity),
+            self.take_secrets(grant.secrets),
+            self.take_bootstrap(grant.bootstrap),
+            self.renew(&grant.certificate),
+        ];
+        taken.into_iter().collect()
     }
 
     /// Joins by the nodes that the group names now, if they are others, and keeps them for the next start.
@@ -155,10 +164,20 @@ impl Driver {
                     tracing::warn!(%error, "group secrets not saved");
                 }
             }
-            news::Event::Fork { number } => tracing::error!(
-                number,
-                "the authority signed two histories: its key may be stolen; ask its administrator"
-            ),
+            news::Event::Fork { number } => self.note_fork(number),
+        }
+    }
+
+    /// Notes that the authority signed two histories. Neither way leads back to one.
+    fn note_fork(&mut self, number: u64) {
+        self.work.fork.get_or_insert(number);
+    }
+
+    /// Says so at once, and as often as of other troubles for as long as the daemon runs.
+    pub(super) fn tell_fork(&mut self) {
+        let Some(number) = self.work.fork else { return };
+        if self.is_news(events::Trouble::Fork).is_some() {
+            tracing::error!(number, "{}", api::FORK_ADVICE);
         }
     }
 

@@ -115,6 +115,8 @@ pub struct Work {
     device_is_behind: bool,
     /// Whether the list of revocations was out of date when that was last looked at.
     was_stale: bool,
+    /// From which notice on the authority has signed two histories, once that was seen.
+    fork: Option<u64>,
     /// Why nobody is linked, as far as is known; forgotten with the next link.
     trouble: Option<String>,
     /// Why the node must stop, once it must.
@@ -147,6 +149,7 @@ impl Driver {
             }
             self.overlays.all_known().for_each(Known::save_soon);
             self.note_staleness();
+            self.tell_fork();
             if let Some(keeper) = &self.keeper {
                 keeper.set_alone(!self.is_linked());
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pki::enrolment::{Grant, WAIT_MAX_SECONDS};
-use pki::{Certificate, HostPort, Trust, UnixTime};
+use pki::{Certificate, HostPort, LedgerError, Trust, UnixTime};
 use proto::rng::Rng;
 use tokio::sync::{mpsc, watch};
 
@@ -52,7 +52,7 @@ pub enum Update {
     /// The service has answered.
     Contact,
     /// It has not, or not as hoped.
-    Trouble(String),
+    Trouble(Trouble),
 }
 
 /// How it stands with the service.
@@ -129,7 +129,7 @@ impl Keeper {
     pub fn note(&mut self, update: &Update, now: UnixTime) {
         match update {
             Update::RenewalDue(due) => self.report.renewal_due = Some(*due),
-            Update::Trouble(text) => self.report.trouble = Some(text.clone()),
+            Update::Trouble(trouble) => self.report.trouble = Some(trouble.to_string()),
             Update::Renewed(_) | Update::Notices(_) | Update::Bootstrap(_) | Update::Contact => {
                 self.report.last_contact = Some(now);
                 self.report.trouble = None;
@@ -188,7 +188,7 @@ impl Renewals {
                         Err(trouble) => {
                             self.flow.handle_trouble(&trouble, now);
                             tracing::warn!("certificate not renewed: {trouble}; trying again");
-                            Update::Trouble(trouble.to_string())
+                            Update::Trouble(trouble)
                         }
                     }
                 }
@@ -225,15 +225,14 @@ impl Notices {
                     (news.map_or(Update::Contact, Update::Notices), pause)
                 }
                 Err(trouble) => {
-                    let text = trouble.to_string();
                     // An outage is long: it is told once.
-                    if last_trouble.as_ref() != Some(&text) {
-                        tracing::warn!("no news of revocations: {text}; trying again");
+                    if last_trouble.as_ref() != Some(&trouble) {
+                        tracing::warn!("no news of revocations: {trouble}; trying again");
                     }
-                    last_trouble = Some(text.clone());
+                    last_trouble = Some(trouble.clone());
                     let longest =
                         if trouble.is_passing() { NOTICES_RETRY_MAX } else { NOTICES_REFUSED_MAX };
-                    (Update::Trouble(text), backoff.fail(longest, &mut self.rng))
+                    (Update::Trouble(trouble), backoff.fail(longest, &mut self.rng))
                 }
             };
             if driver.send(update).await.is_err() {
@@ -263,7 +262,12 @@ impl Notices {
         }
         let ledger = self.trust.ledger_mut();
         let taken = ledger.take_text(&text);
-        let news = taken.map_err(|error| self.service.unusable(error))?;
+        let news = taken.map_err(|error| match error.error {
+            LedgerError::Fork { number } => {
+                Trouble::Forked { server: self.service.server(), number }
+            }
+            _ => self.service.unusable(error),
+        })?;
         ledger.prune(self.clock.now().unix);
         Ok((news > 0).then_some(text))
     }

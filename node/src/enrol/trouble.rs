@@ -33,6 +33,14 @@ pub enum Trouble {
         /// Why.
         denial: Denial,
     },
+    /// It has signed another history of notices than the one that this node knows.
+    #[error("{server} has another history of notices from number {number} on")]
+    Forked {
+        /// Host and port.
+        server: String,
+        /// Of the first notice that differs.
+        number: u64,
+    },
     /// It answers what cannot be used.
     #[error("{server} gives an answer that cannot be used: {why}")]
     Unusable {
@@ -48,7 +56,7 @@ impl Trouble {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Stranger { .. } | Self::Unusable { .. } => false,
+            Self::Stranger { .. } | Self::Forked { .. } | Self::Unusable { .. } => false,
             Self::Denied { denial, .. } => denial.code.is_passing(),
         }
     }
@@ -64,7 +72,7 @@ impl Trouble {
     /// The line and the exit code for the user.
     pub fn into_failure(self) -> Failure {
         let kind = match &self {
-            Self::Unreachable { .. } | Self::Unusable { .. } => Kind::Service,
+            Self::Unreachable { .. } | Self::Forked { .. } | Self::Unusable { .. } => Kind::Service,
             Self::Stranger { .. } => Kind::Stranger,
             Self::Denied { denial, .. } => kind_of(denial.code),
         };

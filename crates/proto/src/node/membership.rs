@@ -12,8 +12,8 @@ use crate::time::Now;
 use crate::wire::control::Control;
 use crate::wire::news::lists;
 use pki::{
-    Certificate, Head, Keyring, LineError, Notice, Refusal, Revoked, SecretError, SignedSecret,
-    Trust, UnixTime,
+    Certificate, Head, Keyring, LedgerError, LineError, Notice, Refusal, Revoked, SecretError,
+    SignedSecret, Trust, UnixTime,
 };
 use std::collections::BTreeSet;
 
@@ -96,14 +96,17 @@ impl Node {
         let Some(members) = self.members() else { return Ok(0) };
         let Some(trust) = self.links.suite_mut(members).trust_mut() else { return Ok(0) };
         let before = (trust.ledger().number(), trust.ledger().head().cloned());
-        let news = trust.ledger_mut().take_text(text);
+        let taken = trust.ledger_mut().take_text(text);
         // What stood before a bad line counts.
         let after = (trust.ledger().number(), trust.ledger().head().cloned());
-        if before != after || !matches!(news, Ok(0)) {
+        if before != after || !matches!(taken, Ok(0)) {
             self.with_news(now, |news, cx| news.note_notices(cx));
         }
+        if let Err(LineError { error: LedgerError::Fork { number }, .. }) = taken {
+            self.event(Event::News(news::Event::Fork { number }));
+        }
         self.settle(now);
-        news
+        taken
     }
 
     /// Takes notices and secrets and tells everybody, by broadcast, of those notices that were news here; of the
