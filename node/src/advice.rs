@@ -30,6 +30,10 @@ pub fn on_own(refusal: Refusal, now: UnixTime) -> String {
         Refusal::WrongGroup => "it is for another group than the blob: take blob and certificate \
                                 of the same group"
             .into(),
+        Refusal::Revoked { notice } => format!(
+            "it is revoked by notice {notice}; ask an administrator of the group to let this node in \
+             again, and start with the blob or certificate that you get then"
+        ),
         Refusal::WrongNode => {
             "it is not for this node's key: sign the request that this node made".into()
         }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use pki::enrolment::{Grant, Message as _};
+use pki::enrolment::{Grant, Message as _, SecretHash, Token};
 use pki::{Certificate, NodeId, PrivateKey, SignedSecret};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -29,6 +29,7 @@ pub const KNOWN_PEERS_MAX: usize = 64;
 const LOCK: &str = "lock";
 const KEY: &str = "key.pem";
 const PUBLIC_KEY: &str = "public-overlay-key.pem";
+const REVOKED_KEY: &str = "revoked-key.pem";
 const CERTIFICATE: &str = "certificate.pem";
 const LEASE: &str = "lease.json";
 const PEERS: &str = "peers.json";
@@ -36,8 +37,9 @@ const PUBLIC_PEERS: &str = "public-overlay-peers.json";
 const NOTICES: &str = "notices.txt";
 const SECRETS: &str = "secrets.yaml";
 const GRANT: &str = "grant.json";
+const ENROLLED_BY: &str = "enrolled-by.json";
 /// Those that others must not have read.
-const SECRET: [&str; 4] = [KEY, PUBLIC_KEY, SECRETS, GRANT];
+const SECRET: [&str; 5] = [KEY, PUBLIC_KEY, REVOKED_KEY, SECRETS, GRANT];
 /// What `warren join` got.
 pub const BLOB: &str = "blob.yaml";
 
@@ -119,6 +121,13 @@ impl StateDir {
         self.write(key_name(of), key.to_pkcs8_pem().as_bytes())
     }
 
+    /// Puts the key that the node has in its group aside, in one step: the next one is another.
+    pub fn set_key_aside(&self) -> Result<(), Failure> {
+        let renamed = fs::rename(self.path.join(KEY), self.path.join(REVOKED_KEY));
+        let synced = renamed.and_then(|()| File::open(&self.path)?.sync_all());
+        synced.map_err(|error| self.failed(KEY, error))
+    }
+
     /// The node's certificate, if it has one.
     pub fn certificate(&self) -> Result<Option<Certificate>, Failure> {
         let Some(text) = self.read(CERTIFICATE)? else { return Ok(None) };
@@ -193,6 +202,16 @@ impl StateDir {
     /// Keeps what the group service granted.
     pub fn set_grant(&self, grant: &Grant) -> Result<(), Failure> {
         self.write(GRANT, &grant.to_json())
+    }
+
+    /// The hash of the token by which the node's key was enrolled; a file that cannot be read counts as none.
+    pub fn enrolled_by(&self) -> Option<SecretHash> {
+        self.read_json(ENROLLED_BY).map(SecretHash::from_bytes)
+    }
+
+    /// Keeps by which token the node's key was enrolled.
+    pub fn set_enrolled_by(&self, token: &Token) -> Result<(), Failure> {
+        self.write_json(ENROLLED_BY, token.hash().as_bytes())
     }
 
     /// Keeps the blob that the next start reads.

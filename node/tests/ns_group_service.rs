@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use common::net::{Node, PATIENCE, cut, logged_at, took};
+use common::net::{Node, PATIENCE, cut, logged_at, refused, took};
 use common::site::{NO_SERVICE, Site, bootstrap};
 use common::{WARREN, fake_clock, text};
 use lab::eventually;
@@ -189,6 +189,59 @@ fn ns_rv_01_a_revocation_at_the_real_service_cuts_by_https_alone() -> Result<()>
     second.stop()?;
     site.start(&mut second, &blob)?;
     ensure!(second.ask(&["status"])?["notices"] == 1, "forgotten");
+    Ok(())
+}
+
+#[test]
+fn ns_wb_16_who_is_let_in_again_comes_back_in_the_same_directory_with_another_key() -> Result<()> {
+    let site = Site::new()?;
+    let ben = site.member("ben")?;
+    let (mut first, mut bens) = (site.node(1)?, site.node(2)?);
+    site.start(&mut first, &site.blob(&site.ana, "team")?)?;
+    let blob = site.blob(&ben, "team")?;
+    site.start(&mut bens, &blob)?;
+    let (id, state) = (bens.id()?, bens.member.state.clone());
+    let key = std::fs::read(state.join("key.pem"))?;
+
+    // A stolen machine: its user stays a member, and the token in its blob is still good.
+    site.service.admin(&["revoke", "team", "--node", &id, "--reason", "stolen"])?;
+    ended(&mut bens)?;
+    for _ in 0..2 {
+        let (code, line) = refused(&bens, &blob, &[])?;
+        ensure!(code == 3 && line.contains("let this node in again"), "{code}, {line}");
+    }
+    ensure!(std::fs::read(state.join("key.pem"))? == key, "the key was changed");
+
+    site.start(&mut bens, &site.blob(&ben, "team")?)?;
+    let second = bens.id()?;
+    ensure!(second != id && std::fs::read(state.join("revoked-key.pem"))? == key, "{second}");
+    first.reach(&bens.ipv4()?)?;
+
+    // Its user is put out and let in again.
+    site.service.revoke(&site.ana, "team", &ben)?;
+    ended(&mut bens)?;
+    site.service.admit(&site.ana, &ben, "team")?;
+    let blob = site.keep("let-in", &site.service.blob(&ben, "team", &json!({}))?)?;
+    site.start(&mut bens, &blob)?;
+    let third = bens.id()?;
+    ensure!(third != second, "the key is revoked");
+    first.reach(&bens.ipv4()?)?;
+
+    // Who is a member needs no further blob.
+    bens.stop()?;
+    site.start(&mut bens, &site.blob(&ben, "team")?)?;
+    ensure!(bens.id()? == third && bens.log().contains("token of the blob enrols nobody"));
+    bens.stop()?;
+    site.start(&mut bens, &blob)?;
+    ensure!(!bens.log().contains("enrols nobody"), "{}", bens.log());
+    Ok(())
+}
+
+/// Waits until a daemon has ended because its node was put out.
+fn ended(node: &mut Node) -> Result<()> {
+    let daemon = node.daemon.as_mut().context("it was started")?;
+    let status = daemon.wait_exit(PATIENCE).with_context(|| daemon.log())?;
+    ensure!(status.code() == Some(3), "{status}: {}", daemon.log());
     Ok(())
 }
 

@@ -127,6 +127,12 @@ impl Flow {
         Ok(self)
     }
 
+    /// Starts over with another key: the one before is revoked.
+    pub fn change_key(&mut self, key: PrivateKey) {
+        self.key = key;
+        self.start_over();
+    }
+
     /// When the certificate is renewed, with jitter; `None` while there is none.
     pub fn renew_at(&self) -> Option<UnixTime> {
         match &self.stage {

@@ -3,10 +3,13 @@
 //! The grant of an earlier run, kept in the state directory, is as good as a new one: then no service is
 //! asked. What a grant says about authorities, network and bootstrap nodes counts more than what the blob
 //! says, which may be older.
+//!
+//! A node that was put out comes back with another key, and only by a token that it has not been enrolled by: its
+//! user was let in again. With the token that it had before, it would let itself in again at its next start.
 
 use std::path::Path;
 
-use pki::enrolment::Grant;
+use pki::enrolment::{Code, Grant};
 use pki::{Blob, Enrolment, PrivateKey, UnixTime};
 
 use super::flow::{Flow, Progress, Step, Verdict};
@@ -44,10 +47,24 @@ pub async fn membership(
     let key = key(config, state)?;
     let group = config.group()?.to_owned();
     let mut flow = Flow::newcomer(key.clone(), &group, host_name(), seed()?);
-    if let Some(grant) = kept(state, &group, &key)? {
+    let former = state.enrolled_by();
+    let has_new_token = former.is_some_and(|former| former != enrolment.token.hash());
+    let kept = kept(state, &group, &key)?;
+    if has_new_token && kept.as_ref().is_some_and(|grant| is_put_out(grant, state)) {
+        tracing::warn!("this node was put out: it asks to be let in by the new token of the blob");
+    } else if let Some(grant) = kept {
         let (certificate, renew_at) = (grant.certificate.clone(), Some(grant.renew_at));
         flow = flow.resume(certificate, renew_at).map_err(Failure::identity)?;
         if !is_over(&grant, clock.now().unix) {
+            if has_new_token {
+                tracing::warn!(
+                    "this node is enrolled already, so the certificate that it has counts, and the \
+                     new token of the blob enrols nobody: for another node choose another \
+                     --state-dir DIR"
+                );
+            } else if former.is_none() {
+                state.set_enrolled_by(&enrolment.token)?;
+            }
             adopt(config, grant)?;
             return Ok(Some(Membership { enrolment, flow, granted_at: None }));
         }
@@ -58,7 +75,9 @@ pub async fn membership(
         return Ok(Some(Membership { enrolment, flow, granted_at: None }));
     }
     judge(config, certificate, &key)?;
-    let grant = ask_for_grant(&mut flow, &enrolment, state, clock).await?;
+    let may_change_key =
+        has_new_token && config.blob.as_ref().is_none_or(|blob| blob.key.is_none());
+    let grant = ask_for_grant(&mut flow, &enrolment, may_change_key, state, clock).await?;
     adopt(config, grant)?;
     Ok(Some(Membership { enrolment, flow, granted_at: Some(clock.now().unix) }))
 }
@@ -81,10 +100,12 @@ fn judge(config: &Config, certificate: Option<&Path>, key: &PrivateKey) -> Resul
     identity::check_address(member.ipv4, config.address)
 }
 
-/// Follows the flow until there is a certificate that is valid now.
+/// Follows the flow until there is a certificate that is valid now. Whether the token is still good, and its user
+/// a member, the service has judged when it says that the key is revoked.
 async fn ask_for_grant(
     flow: &mut Flow,
     enrolment: &Enrolment,
+    mut may_change_key: bool,
     state: &StateDir,
     clock: Clock,
 ) -> Result<Grant, Failure> {
@@ -112,11 +133,25 @@ async fn ask_for_grant(
                 notify::ready();
             }
             Ok(Progress::Granted(grant)) => {
+                state.set_enrolled_by(&enrolment.token)?;
                 state.set_grant(&grant)?;
                 tracing::info!(%server, "certificate granted");
                 return Ok(*grant);
             }
             Ok(Progress::Quiet) => {}
+            Err(trouble)
+                if trouble.code() == Some(Code::NodeRevoked)
+                    && std::mem::take(&mut may_change_key) =>
+            {
+                tracing::warn!(
+                    %server,
+                    "the key of this node is revoked: it is kept as revoked-key.pem, and a new one made"
+                );
+                state.set_key_aside()?;
+                let key = PrivateKey::generate();
+                state.set_key(&key)?;
+                flow.change_key(key);
+            }
             Err(trouble) if flow.handle_trouble(&trouble, now) == Verdict::GiveUp => {
                 return Err(trouble.into_failure());
             }
@@ -149,6 +184,18 @@ fn kept(state: &StateDir, group: &str, key: &PrivateKey) -> Result<Option<Grant>
     }
     let is_ours = grant.certificate.unverified().is_ok_and(|member| member.spki == key.spki());
     Ok(is_ours.then_some(grant))
+}
+
+/// Whether a notice that came with the grant, or since, puts the node out.
+fn is_put_out(grant: &Grant, state: &StateDir) -> bool {
+    let (Ok(mut trust), Ok(member)) = (grant.trust(), grant.certificate.unverified()) else {
+        return false;
+    };
+    if let Ok(Some(text)) = state.notices() {
+        // Those of an earlier authority no longer fit.
+        let _ = trust.ledger_mut().take_text(&text);
+    }
+    trust.ledger().is_revoked(&member).is_some()
 }
 
 /// Whether blob or state directory hold a certificate of this key that is not over.
