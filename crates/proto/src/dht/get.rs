@@ -1,7 +1,8 @@
 //! Reading a key: pages from all replicas, united, each value verified.
 //!
-//! A validly signed value counts whoever delivers it. What one replica alone could hide or invent needs
-//! more than half of the distinct owners that answer: that nothing is there, and who holds an exclusive key.
+//! A validly signed value counts whoever delivers it. What one replica alone could hide or invent needs more
+//! than half of the distinct owners that answer and are ready: that nothing is there, and who holds an exclusive
+//! key.
 //! Replicas that hold the same say so by equal digests; of those only one is read to the end.
 
 use super::ask::{Asked, Patience};

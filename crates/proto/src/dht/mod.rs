@@ -163,7 +163,7 @@ pub enum Outcome {
         /// All pages of all answering replicas were read.
         complete: bool,
     },
-    /// `get`: more than half of the distinct owners that answered hold nothing.
+    /// `get`: more than half of the distinct owners that speak for the key hold nothing.
     Absent,
     /// `create`: the key is held with this record until it expires, and renewed before.
     Created(Record),

@@ -27,6 +27,8 @@ const EARLY: [Duration; 3] =
 /// A failed refresh is repeated after this share of the time to live, but not sooner than `RETRY_MIN`.
 const RETRY_SHARE: u32 = 24;
 const RETRY_MIN: Duration = Duration::from_secs(2);
+/// Lets the other replicas decide as well before they are asked.
+const NOTICE_PAUSE: Duration = Duration::from_millis(500);
 
 /// What this node keeps alive.
 pub(super) type Published = BTreeMap<Key, Publication>;
@@ -127,6 +129,3 @@ impl Dht {
         }
     }
 }
-
-/// Lets the other replicas decide as well before they are asked.
-const NOTICE_PAUSE: Duration = Duration::from_millis(500);

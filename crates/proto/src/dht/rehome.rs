@@ -15,6 +15,7 @@
 //! What a node owns no longer it keeps for a while as a grace copy, in case the new owner fails.
 
 use super::ask::{Patience, TRIES_MAX};
+use super::store::holds_point_of;
 use super::{Context, Dht, Effect, Timer, send};
 use crate::NodeId;
 use crate::bounds::Fill;
@@ -26,14 +27,16 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::store::holds_point_of;
-
 /// Comparisons at a time: two neighbours that go at once are fourteen, with those of the change before.
 const COMPARISONS_MAX: usize = 48;
 /// A range is ready after this time whatever became of the comparison, or a dead neighbour would block it.
 const NOT_READY_MAX: Duration = Duration::from_secs(4);
 /// A comparison ends after so many rounds on one part, even if the two still differ (values being written).
 const ROUNDS_MAX: u8 = 3;
+/// Copies sent in answer to one page: bounds what one message causes.
+const COPIES_PER_PAGE: usize = 2 * LISTING_MAX;
+/// Time for copies and certificates to arrive before digests are compared again.
+const COPY_TIME: Duration = Duration::from_millis(600);
 /// How often an eighth is compared at rest, and how soon after a change.
 const CHECK_AT_REST: Duration = Duration::from_secs(300);
 const CHECK_AFTER_CHANGE: Duration = Duration::from_secs(10);
@@ -290,13 +293,11 @@ impl Dht {
         if c.guards && now.instant >= c.give_up_at {
             // The range is released; what was missed comes with the next checks.
             self.counts.uncopied += 1;
-            self.rehome.comparisons.remove(&id);
-            return;
+            return self.end_comparison(id);
         }
         if now.instant >= c.retry_at {
             if c.tries >= TRIES_MAX {
-                self.rehome.comparisons.remove(&id);
-                return;
+                return self.end_comparison(id);
             }
             c.retry_at = now.instant + Patience::default().wait(c.tries);
             c.tries += 1;
@@ -440,11 +441,6 @@ impl Dht {
         self.drive_comparison(id, cx);
     }
 }
-
-/// Copies sent in answer to one page: bounds what one message causes.
-const COPIES_PER_PAGE: usize = 2 * LISTING_MAX;
-/// Time for copies and certificates to arrive before digests are compared again.
-const COPY_TIME: Duration = Duration::from_millis(600);
 
 impl Comparison {
     fn layer(&self) -> u8 {
