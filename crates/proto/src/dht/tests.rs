@@ -605,3 +605,4 @@ fn a_forged_record_is_neither_stored_nor_reported() {
 }
 
 mod read;
+mod vote;

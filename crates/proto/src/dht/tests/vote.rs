@@ -1,0 +1,81 @@
+//! One create, its replicas played by hand: votes are of one moment.
+
+use super::*;
+
+/// A node that creates, and what it asks.
+struct Claimant {
+    dht: Dht,
+    rng: Rng,
+    now: Instant,
+    /// The questions to the points, which are asked by and by.
+    asked: BTreeMap<u8, Message>,
+    outcome: Option<Outcome>,
+}
+
+const ME: [u8; 20] = [1; 20];
+
+impl Claimant {
+    fn with(&mut self, act: impl FnOnce(&mut Dht, &mut Context<'_>)) {
+        let mut effects = Vec::new();
+        let now = Now { instant: self.now, unix: UnixTime(EPOCH) };
+        let (rng, signer) = (&mut self.rng, &ToySigner(ME));
+        let cx = &mut Context { now, rng, verifier: &Toy, signer, effects: &mut effects };
+        act(&mut self.dht, cx);
+        for effect in effects {
+            match effect {
+                Effect::ToNearest { via_hint: point, message, .. } => {
+                    let message = Message::parse(&message).expect("own output");
+                    self.asked.insert(point, message);
+                }
+                Effect::Done { outcome, .. } => self.outcome = Some(outcome),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The owners of these points, `first` and the next, say the same to what they were asked last.
+    fn hear(&mut self, points: std::ops::Range<u8>, first: u8, body: &Body) {
+        for (point, owner) in points.zip(first..) {
+            let id = self.asked[&point].id;
+            let answer = Message { id, body: body.clone() }.emit();
+            self.with(|dht, cx| dht.handle(NodeId::from_bytes([owner; 20]), &answer, cx));
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.with(Dht::handle_timeout);
+    }
+}
+
+/// Three replicas commit and go; those who own their points now commit to another owner, and so do two more. The
+/// create has votes of five owners of eight, and the other one has five as well, but for no moment both.
+#[test]
+fn unit_dh_02_votes_of_owners_that_came_one_after_the_other_are_no_majority() {
+    let key = key(Kind::Exclusive, 1);
+    let mut claimant = Claimant {
+        dht: Dht::new(NodeId::from_bytes(ME), Config::default()),
+        rng: Rng::new([1; 32]),
+        now: Instant::ZERO,
+        asked: BTreeMap::new(),
+        outcome: None,
+    };
+    claimant.with(|dht, cx| {
+        dht.create(OpId(1), key, b"mine".to_vec(), HOUR, GiveWay::ToMost, cx).expect("starts");
+    });
+    claimant.hear(0..8, 10, &Body::Granted);
+    claimant.hear(0..3, 10, &Body::Committed);
+    claimant.pass(Duration::from_millis(2_100));
+    claimant.hear(3..5, 13, &Body::Committed);
+    assert_eq!(claimant.outcome, None, "five committed, but not at a time");
+
+    let Body::Commit(mine) = claimant.asked[&0].body.clone() else {
+        panic!("{:?}", claimant.asked)
+    };
+    let winner = Record { owner: NodeId::from_bytes([2; 20]), ..mine };
+    let theirs = Body::Conflict { winner: winner.clone(), committed: true };
+    claimant.hear(3..5, 13, &Body::Committed);
+    claimant.hear(0..3, 20, &theirs);
+    claimant.hear(5..7, 15, &theirs);
+    assert_eq!(claimant.outcome, Some(Outcome::Taken(winner)));
+}
