@@ -10,6 +10,7 @@
 //! | [`bounds`] | how full are its bounded tables and queues |
 //! | [`time`], [`timer`], [`rng`] | what time is it, what is due next, where does chance come from |
 //! | [`ring`] | how far apart are two IDs, and which way round |
+//! | [`rtt`] | how long does a round trip take |
 //! | [`wire`] | what do the bytes mean |
 //! | [`overlay`] | who is my neighbour, and where does a message go next |
 //! | [`link`] | how does an endpoint become a live session, and when does that end |
@@ -33,6 +34,7 @@ pub mod overlay;
 pub mod path;
 pub mod ring;
 pub mod rng;
+pub mod rtt;
 pub mod session;
 pub mod time;
 pub mod timer;

@@ -5,6 +5,7 @@
 //! that agreed to something else; so two majorities for different things always share an owner.
 
 use crate::NodeId;
+use crate::rtt::Rtt;
 use crate::time::Instant;
 use crate::wire::record::REPLICAS;
 use std::collections::BTreeMap;
@@ -18,28 +19,10 @@ const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_MIN: Duration = Duration::from_millis(400);
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The wait for an answer, learnt from the answers (RFC 6298).
-#[derive(Debug, Default)]
-pub(super) struct Patience {
-    mean_and_deviation: Option<(Duration, Duration)>,
-}
-
-impl Patience {
-    pub(super) fn learn(&mut self, rtt: Duration) {
-        self.mean_and_deviation = Some(match self.mean_and_deviation {
-            None => (rtt, rtt / 2),
-            Some((mean, dev)) => ((mean * 7 + rtt) / 8, (dev * 3 + mean.abs_diff(rtt)) / 4),
-        });
-    }
-
-    /// The wait after the given number of unanswered tries.
-    pub(super) fn wait(&self, tries: u8) -> Duration {
-        let first = match self.mean_and_deviation {
-            None => WAIT_FIRST,
-            Some((mean, dev)) => (mean + dev * 4).clamp(WAIT_MIN, WAIT_MAX),
-        };
-        first * (1 << tries.min(2))
-    }
+/// How long to wait for an answer after so many unanswered tries.
+pub(super) fn patience(rtt: &Rtt, tries: u8) -> Duration {
+    let first = rtt.timeout().map_or(WAIT_FIRST, |wait| wait.clamp(WAIT_MIN, WAIT_MAX));
+    first * (1 << tries.min(2))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +77,7 @@ impl<A: Clone> Asked<A> {
     }
 
     /// Takes the next point that is due to be asked: its index and the message id.
-    pub(super) fn next_due(&mut self, now: Instant, patience: &Patience) -> Option<(u8, u64)> {
+    pub(super) fn next_due(&mut self, now: Instant, rtt: &Rtt) -> Option<(u8, u64)> {
         for (i, p) in self.points.iter_mut().enumerate() {
             let due = match p.state {
                 State::Due(at) => at <= now,
@@ -108,7 +91,7 @@ impl<A: Clone> Asked<A> {
                 p.state = State::Lost;
                 continue;
             }
-            p.state = State::Sent { at: now, until: now + patience.wait(p.tries) };
+            p.state = State::Sent { at: now, until: now + patience(rtt, p.tries) };
             p.tries += 1;
             return Some((i as u8, self.id | i as u64));
         }

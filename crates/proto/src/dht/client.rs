@@ -5,7 +5,7 @@
 //! passed. The caller hears of the end as soon as it is certain; the operation then goes on in silence until
 //! the other points have answered too, so that all eight replicas get the value.
 
-use super::ask::{Asked, Patience};
+use super::ask::Asked;
 use super::create::{self, Next, Rival, Stage, Vote};
 use super::get::Get;
 use super::publish::{PUBLISHED_MAX, Publication, Published, Refreshed, TTL_MIN};
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::NodeId;
 use crate::bounds::Fill;
+use crate::rtt::Rtt;
 use crate::time::Instant;
 use crate::wire::dht::{Body, Message};
 use crate::wire::record::{Key, PAYLOAD_MAX, Record};
@@ -39,7 +40,7 @@ const START_OVER_PAUSE: Duration = Duration::from_millis(300);
 pub(super) struct Client {
     pub(super) ops: BTreeMap<u64, Op>,
     pub(super) published: Published,
-    pub(super) patience: Patience,
+    pub(super) rtt: Rtt,
     next_op: u64,
     seq: u64,
 }
@@ -346,7 +347,7 @@ impl Dht {
             _ => return,
         };
         if let Some(Some(rtt)) = rtt {
-            self.client.patience.learn(rtt);
+            self.client.rtt.learn(rtt);
         }
         // What a former life of this node wrote must not count for newer than what it writes now.
         if let Some(seq) = newer_seq.filter(|&seq| seq > self.client.seq) {
@@ -388,7 +389,7 @@ impl Dht {
             Task::Get(_) => self.drive_get(&mut op, cx),
             Task::Withdraw { record, asked } => {
                 let end = asked.waiting() == 0 || now >= time_out;
-                ask_due(asked, record.key, now, &self.client.patience, cx, |_| {
+                ask_due(asked, record.key, now, &self.client.rtt, cx, |_| {
                     Body::Withdraw(record.clone())
                 });
                 if end {
@@ -407,7 +408,7 @@ impl Dht {
     fn drive_put(&mut self, op: &mut Op, cx: &mut Context<'_>) -> bool {
         let Task::Put { record, asked, noted } = &mut op.task else { return false };
         let now = cx.now.instant;
-        ask_due(asked, record.key, now, &self.client.patience, cx, |_| Body::Put(record.clone()));
+        ask_due(asked, record.key, now, &self.client.rtt, cx, |_| Body::Put(record.clone()));
         let replicas = asked.count(|vote| *vote == Vote::Yes);
         let is_stored = replicas * 2 > asked.electorate();
         let end = asked.waiting() == 0 || now >= op.started + OP_TIME_MAX;
@@ -446,7 +447,7 @@ impl Dht {
                 Stage::Commit => Body::Commit,
                 _ => Body::Reserve,
             };
-            ask_due(asked, key, now, &self.client.patience, cx, |_| body(record.clone()));
+            ask_due(asked, key, now, &self.client.rtt, cx, |_| body(record.clone()));
             if *won {
                 return asked.waiting() > 0 && !time_out;
             }
@@ -517,10 +518,10 @@ impl Dht {
     fn drive_get(&mut self, op: &mut Op, cx: &mut Context<'_>) -> bool {
         let Task::Get(get) = &mut op.task else { return false };
         let time_out = cx.now.instant >= get.progress + OP_TIME_MAX;
-        get.verify(&mut self.certificates, &self.client.patience, cx);
+        get.verify(&mut self.certificates, &self.client.rtt, cx);
         get.turn_pages(cx.now.instant);
-        let (key, patience, now) = (get.key, &self.client.patience, cx.now.instant);
-        while let Some((i, id)) = get.asked.next_due(now, patience) {
+        let (key, rtt, now) = (get.key, &self.client.rtt, cx.now.instant);
+        while let Some((i, id)) = get.asked.next_due(now, rtt) {
             let message = Message { id, body: get.question(i) }.emit();
             cx.effects.push(Effect::ToNearest { point: key.point(i), via_hint: i, message });
         }
@@ -579,11 +580,11 @@ fn ask_due<A: Clone>(
     asked: &mut Asked<A>,
     key: Key,
     now: Instant,
-    patience: &Patience,
+    rtt: &Rtt,
     cx: &mut Context<'_>,
     body: impl Fn(u8) -> Body,
 ) {
-    while let Some((i, id)) = asked.next_due(now, patience) {
+    while let Some((i, id)) = asked.next_due(now, rtt) {
         let message = Message { id, body: body(i) }.emit();
         cx.effects.push(Effect::ToNearest { point: key.point(i), via_hint: i, message });
     }

@@ -5,11 +5,12 @@
 //! key.
 //! Replicas that hold the same say so by equal digests; of those only one is read to the end.
 
-use super::ask::{Asked, Patience};
+use super::ask::{Asked, patience};
 use super::certificates::{Certificates, Verdict};
 use super::client::ask_certificate;
 use super::{Context, Failure, Outcome};
 use crate::NodeId;
+use crate::rtt::Rtt;
 use crate::time::Instant;
 use crate::wire::dht::{Body, VALUES_BYTES_MAX};
 use crate::wire::record::{Key, REPLICAS, Record};
@@ -155,7 +156,7 @@ impl Get {
     pub(super) fn verify(
         &mut self,
         certificates: &mut Certificates,
-        patience: &Patience,
+        rtt: &Rtt,
         cx: &mut Context<'_>,
     ) {
         let now = cx.now.instant;
@@ -171,7 +172,7 @@ impl Get {
             if u.tries >= CERTIFICATE_TRIES {
                 return false;
             }
-            u.ask_at = now + patience.wait(u.tries);
+            u.ask_at = now + patience(rtt, u.tries);
             u.tries += 1;
             ask_certificate(owner, u.from, cx);
             true

@@ -14,12 +14,13 @@
 //!
 //! What a node owns no longer it keeps for a while as a grace copy, in case the new owner fails.
 
-use super::ask::{Patience, TRIES_MAX};
+use super::ask::{TRIES_MAX, patience};
 use super::store::holds_point_of;
 use super::{Context, Dht, Effect, Timer, send};
 use crate::NodeId;
 use crate::bounds::Fill;
 use crate::ring::{self, Arc, Side};
+use crate::rtt::Rtt;
 use crate::time::{Instant, UnixTime};
 use crate::wire::dht::{Body, LISTING_MAX, Listed, Message, Name, Range, TAG_MASK, WANT_MAX};
 use crate::wire::record::{Key, REPLICAS, layer};
@@ -299,7 +300,7 @@ impl Dht {
             if c.tries >= TRIES_MAX {
                 return self.end_comparison(id);
             }
-            c.retry_at = now.instant + Patience::default().wait(c.tries);
+            c.retry_at = now.instant + patience(&Rtt::default(), c.tries);
             c.tries += 1;
             match c.step {
                 Step::Compare => {

@@ -7,9 +7,11 @@
 use super::Instance;
 use crate::NodeId;
 use crate::path::Path;
+use crate::rtt::Rtt;
 use crate::session::gate::Gate;
 use crate::time::Instant;
 use crate::wire::probe::NONCE_LEN;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +53,8 @@ pub struct Dial {
     pub probes: Vec<SealedProbe>,
     /// The one path that answered, with the invitation that is repeated there.
     pub invited: Option<(Path, Vec<u8>)>,
+    /// When each path was asked; none if more than once, since an answer does not say to which time it is.
+    asked: BTreeMap<Path, Option<Instant>>,
     begun: Instant,
     next: usize,
     round: u32,
@@ -95,6 +99,7 @@ impl Dial {
             paths,
             probes,
             invited: None,
+            asked: BTreeMap::new(),
             begun: now,
             next: 0,
             round: 0,
@@ -115,6 +120,7 @@ impl Dial {
         if self.invited.is_none() {
             (self.paths, self.next, self.round) = (vec![path], 0, 0);
             (self.invited, self.at) = (Some((path, datagram)), now);
+            self.asked.clear();
         }
     }
 
@@ -129,6 +135,12 @@ impl Dial {
         let probes = self.probes.iter().enumerate().filter(move |(n, _)| is_due(*n));
         let probes = probes.map(|(_, probe)| probe.datagram.as_slice());
         invitation.chain(probes.filter(|_| self.invited.is_none()))
+    }
+
+    /// What an answer that came just now by `path` tells of its round trip.
+    pub fn rtt(&self, path: Path, now: Instant) -> Rtt {
+        let asked_at = self.asked.get(&path).copied().flatten();
+        asked_at.map_or(Rtt::default(), |asked_at| Rtt::from(now - asked_at))
     }
 
     /// When [`Dial::poll`] is due.
@@ -146,6 +158,7 @@ impl Dial {
         }
         let Some(&path) = self.paths.get(self.next) else { return Err(TimedOut) };
         let turn = Turn { path, round: self.round as usize };
+        self.asked.entry(path).and_modify(|once| *once = None).or_insert(Some(now));
         self.next += 1;
         self.at = now + PACE;
         if self.next == self.paths.len() {
@@ -189,6 +202,25 @@ mod tests {
         }
         assert_eq!(rounds[..3], [vec![0], vec![0, 1, 2, 3, 4], vec![0, 5, 6]]);
         assert!(rounds[3..].iter().all(|round| round == &[0]), "{rounds:?}");
+    }
+
+    #[test]
+    fn an_answer_tells_the_round_trip_of_a_path_that_was_asked_once() {
+        let at = |ms: u64| Instant::from_micros(ms * 1_000);
+        let mut dial = dial(vec![path(1), path(2)], 1);
+        let rtt = |dial: &Dial, port, ms| dial.rtt(path(port), at(ms)).smoothed();
+        let ms = |ms| Some(Duration::from_millis(ms));
+        for now in [0, 20] {
+            assert!(dial.poll(at(now)).is_ok_and(|turn| turn.is_some()));
+        }
+        assert_eq!([1, 2, 3].map(|port| rtt(&dial, port, 60)), [ms(60), ms(40), None]);
+        let again = dial.deadline();
+        assert!(dial.poll(again).is_ok_and(|turn| turn.is_some()));
+        assert_eq!([1, 2].map(|port| rtt(&dial, port, 260)), [None, ms(240)]);
+
+        dial.invite(path(1), vec![9], at(300));
+        assert!(dial.poll(at(300)).is_ok_and(|turn| turn.is_some()));
+        assert_eq!([1, 2].map(|port| rtt(&dial, port, 350)), [ms(50), None]);
     }
 
     #[test]

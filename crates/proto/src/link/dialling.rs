@@ -9,6 +9,7 @@ use super::{Context, DIALS_MAX, Effect, End, Instance, Links};
 use crate::NodeId;
 use crate::lane::Slot;
 use crate::path::Path;
+use crate::rtt::Rtt;
 use crate::session::gate::{Gate, open_invite, open_probe};
 use crate::wire::probe::{Invite, Probe, ProbeReply};
 use std::sync::Arc;
@@ -134,12 +135,14 @@ impl Links {
         });
         let opened = opened.filter(|(_, r)| r.dialler == index && dial.invited.is_none());
         let Some((gate, reply)) = opened else { return };
+        let rtt = dial.rtt(path, cx.now.instant);
         let end = &mut self.ends[dial.instance.0 as usize];
         let me = end.suite.node_id();
         if dial.target.is_none_or(|target| me < target) {
             let (target, reason) = (dial.target, Some(dial.reason));
             let token = reply.token;
-            let start = Start { path, token, inviter: None, target, gate, reason, admitted: false };
+            let (inviter, admitted) = (None, false);
+            let start = Start { path, token, inviter, target, gate, reason, admitted, rtt };
             self.start_client(slot, dial.instance, start, cx);
             return;
         }
@@ -196,7 +199,8 @@ impl Links {
             return self.end_mut(instance).admission.leave(&path, admitted);
         };
         let token = invite.token;
-        let start = Start { path, token, inviter, target, gate, reason, admitted };
+        let rtt = Rtt::default();
+        let start = Start { path, token, inviter, target, gate, reason, admitted, rtt };
         self.start_client(slot, instance, start, cx);
     }
 

@@ -9,6 +9,7 @@ use super::{Context, Effect, End, Instance, Links};
 use crate::NodeId;
 use crate::lane::Slot;
 use crate::path::Path;
+use crate::rtt::Rtt;
 use crate::session::Index;
 use crate::session::admission::admit;
 use crate::session::gate::Gate;
@@ -29,6 +30,8 @@ pub(super) struct Start {
     pub reason: Option<Reason>,
     /// Whether it holds a place of the admission.
     pub admitted: bool,
+    /// What the reply told of the round trip.
+    pub rtt: Rtt,
 }
 
 impl Links {
@@ -56,7 +59,7 @@ impl Links {
             gate: start.gate,
             local,
             inviter: start.inviter,
-            rtt: None,
+            rtt: start.rtt,
         };
         let shaking = Shaking {
             instance,
@@ -145,7 +148,7 @@ impl Links {
         let invited = match hello.invited.map(|index| self.table.inviting(index, path)) {
             None => None,
             Some(Some((slot, dial))) if dial.instance == instance => {
-                Some((slot, dial.target, Some(dial.reason)))
+                Some((slot, dial.target, Some(dial.reason), dial.rtt(path, now)))
             }
             Some(_) => {
                 self.counters.silence += 1;
@@ -157,7 +160,8 @@ impl Links {
             self.counters.half_open_limit += 1;
             return None;
         }
-        let (target, reason) = invited.map_or((None, None), |(_, target, reason)| (target, reason));
+        let (target, reason, rtt) =
+            invited.map_or_else(Default::default, |(_, target, reason, rtt)| (target, reason, rtt));
         let exchange = self.ends[instance.0 as usize].suite.server(target, cx.now).ok();
         let place = exchange.and_then(|exchange| {
             let slot = match invited {
@@ -170,7 +174,7 @@ impl Links {
             self.end_mut(instance).admission.leave(&path, admitted);
             return None;
         };
-        let handshake = Handshake::server(exchange, &hello, &path, local, now);
+        let handshake = Handshake::server(exchange, &hello, &path, local, rtt, now);
         let shaking = Shaking {
             instance,
             target,

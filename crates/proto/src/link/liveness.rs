@@ -1,17 +1,20 @@
-//! Whether the other end of a session still lives (paper sections 5.3 and 6.2; checklist CN-03, CN-06).
+//! Whether the other end of a session still lives, and how far it is (paper sections 5.3 and 6.2; checklist CN-03,
+//! CN-06, OP-01).
 //!
 //! An idle session exchanges one ping and pong each [`KEEP_ALIVE`], which also keeps NAT mappings; any frame
-//! heard counts as well. Silence after a ping, an ICMP unreachable or [`UNANSWERED_MAX`] of data without an
-//! answer make the peer suspect: it is then pinged each second, and [`MISSES_MAX`] misses end the session.
+//! heard counts as well. The ends take turns, so that each measures the round trip. Silence after a ping, an
+//! ICMP unreachable or [`UNANSWERED_MAX`] of data without an answer make the peer suspect: it is then pinged
+//! each second, and [`MISSES_MAX`] misses end the session.
 
+use crate::rtt::Rtt;
 use crate::time::Instant;
 use std::time::Duration;
 
 /// Idle time after which a session is pinged: what every NAT that follows RFC 4787 keeps, and ICE's default.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How much later the end with the higher ID pings: normally the other end's ping comes first, so that an
+/// How much later the end pings whose turn it is not: normally the other end's ping comes first, so that an
 /// idle session costs one exchange and not two.
-const SECOND_END: Duration = Duration::from_secs(3);
+const OTHERS_TURN: Duration = Duration::from_secs(3);
 /// How long data may go unanswered before the peer is suspect.
 pub const UNANSWERED_MAX: Duration = Duration::from_secs(2);
 /// Pause between pings of a suspect.
@@ -33,12 +36,13 @@ pub enum Due {
 /// Liveness of one session.
 #[derive(Debug)]
 pub struct Liveness {
-    idle_max: Duration,
+    first_end: bool,
+    is_our_turn: bool,
     heard_at: Instant,
     probing: Option<Probing>,
-    pinged: Option<(u32, Instant)>,
+    unanswered: Option<(u32, Instant)>,
     nonce: u32,
-    rtt: Option<Duration>,
+    rtt: Rtt,
 }
 
 #[derive(Debug)]
@@ -51,8 +55,15 @@ struct Probing {
 impl Liveness {
     /// A session that was just heard. `first_end`: whether this node has the lower ID of the two.
     pub fn new(first_end: bool, nonce: u32, now: Instant) -> Self {
-        let idle_max = if first_end { KEEP_ALIVE } else { KEEP_ALIVE + SECOND_END };
-        Liveness { idle_max, heard_at: now, probing: None, pinged: None, nonce, rtt: None }
+        Liveness {
+            first_end,
+            is_our_turn: first_end,
+            heard_at: now,
+            probing: None,
+            unanswered: None,
+            nonce,
+            rtt: Rtt::default(),
+        }
     }
 
     /// When the last authentic frame came.
@@ -60,9 +71,16 @@ impl Liveness {
         self.heard_at
     }
 
-    /// Smoothed round-trip time, once a ping was answered.
+    /// Smoothed round-trip time, once something measured it.
     pub fn rtt(&self) -> Option<Duration> {
-        self.rtt
+        self.rtt.smoothed()
+    }
+
+    /// The session has this path from now on, and so much is known of its round trip: by its handshake, or by
+    /// the challenge that it moved by.
+    pub fn measured(&mut self, rtt: Rtt) {
+        self.rtt = rtt;
+        self.unanswered = None;
     }
 
     /// An authentic frame came at `at`, which may be a little in the past.
@@ -71,11 +89,15 @@ impl Liveness {
         self.probing.take_if(|probing| at >= probing.since);
     }
 
+    /// A ping came: the next one is ours. If ours is under way to there, the first end is the one to go on.
+    pub fn pinged(&mut self) {
+        self.is_our_turn = self.first_end || self.unanswered.is_none();
+    }
+
     /// The pong of `nonce` came.
     pub fn ponged(&mut self, nonce: u32, now: Instant) {
-        if let Some((_, sent)) = self.pinged.take_if(|(n, _)| *n == nonce) {
-            let sample = now - sent;
-            self.rtt = Some(self.rtt.map_or(sample, |rtt| (rtt * 7 + sample) / 8));
+        if let Some((_, sent_at)) = self.unanswered.take_if(|(n, _)| *n == nonce) {
+            self.rtt.learn(now - sent_at);
         }
     }
 
@@ -93,7 +115,8 @@ impl Liveness {
 
     /// When [`Liveness::poll`] is due.
     pub fn deadline(&self) -> Instant {
-        self.probing.as_ref().map_or(self.heard_at + self.idle_max, |p| p.next_at)
+        let idle_max = if self.is_our_turn { KEEP_ALIVE } else { KEEP_ALIVE + OTHERS_TURN };
+        self.probing.as_ref().map_or(self.heard_at + idle_max, |p| p.next_at)
     }
 
     /// What to do now.
@@ -107,9 +130,10 @@ impl Liveness {
         }
         probing.misses += 1;
         // A round trip may be longer than the pause between probes.
-        probing.next_at = now + PROBE_PAUSE.max(self.rtt.unwrap_or_default() * 2);
+        probing.next_at = now + PROBE_PAUSE.max(self.rtt.smoothed().unwrap_or_default() * 2);
         self.nonce = self.nonce.wrapping_add(1);
-        self.pinged = Some((self.nonce, now));
+        self.unanswered = Some((self.nonce, now));
+        self.is_our_turn = false;
         Due::Ping(self.nonce)
     }
 }
@@ -130,7 +154,11 @@ mod tests {
         live.heard(at(15_040));
         live.ponged(1, at(15_040));
         assert_eq!(live.rtt(), Some(Duration::from_millis(40)));
-        assert_eq!(live.poll(at(15_040)), Due::Wait(at(30_040)));
+        assert_eq!(
+            live.poll(at(15_040)),
+            Due::Wait(at(33_040)),
+            "the next ping is the other end's"
+        );
     }
 
     #[test]
@@ -138,6 +166,51 @@ mod tests {
         let mut live = Liveness::new(false, 0, at(0));
         live.heard(at(14_000));
         assert_eq!(live.poll(at(18_000)), Due::Wait(at(32_000)));
+    }
+
+    #[test]
+    fn the_ends_take_turns_and_each_measures_the_round_trip() {
+        let mut ends = [true, false].map(|first_end| Liveness::new(first_end, 0, at(0)));
+        let mut turns = Vec::new();
+        let mut now = at(0);
+        while turns.len() < 4 {
+            now = ends[0].deadline().min(ends[1].deadline());
+            let n = usize::from(ends[1].deadline() == now);
+            let Due::Ping(nonce) = ends[n].poll(now) else { panic!("{:?}", ends[n]) };
+            let there = now + Duration::from_millis(20);
+            ends[1 - n].heard(there);
+            ends[1 - n].pinged();
+            let back = there + Duration::from_millis(20);
+            ends[n].heard(back);
+            ends[n].ponged(nonce, back);
+            turns.push(n);
+        }
+        assert_eq!(turns, [0, 1, 0, 1]);
+        assert!(now < at(4 * 15_100), "{now:?}");
+        assert!(ends.iter().all(|end| end.rtt() == Some(Duration::from_millis(40))));
+    }
+
+    #[test]
+    fn pings_that_cross_leave_the_next_turn_to_one_end() {
+        let mut ends = [true, false].map(|first_end| Liveness::new(first_end, 0, at(0)));
+        for end in &mut ends {
+            end.suspect(at(1_000));
+            assert_eq!(end.poll(at(1_000)), Due::Ping(1));
+        }
+        for end in &mut ends {
+            end.heard(at(1_010));
+            end.pinged();
+        }
+        assert_eq!(ends.map(|end| end.deadline()), [at(16_010), at(19_010)]);
+    }
+
+    #[test]
+    fn another_path_has_a_round_trip_of_its_own() {
+        let mut live = Liveness::new(true, 0, at(0));
+        assert_eq!(live.poll(at(15_000)), Due::Ping(1));
+        live.measured(Rtt::from(Duration::from_millis(10)));
+        live.ponged(1, at(15_300));
+        assert_eq!(live.rtt(), Some(Duration::from_millis(10)));
     }
 
     #[test]
@@ -160,6 +233,6 @@ mod tests {
         live.data_sent(at(1_900), at(2_000));
         assert_eq!(live.poll(at(2_000)), Due::Ping(1));
         live.heard(at(2_050));
-        assert_eq!(live.deadline(), at(17_050));
+        assert_eq!(live.deadline(), at(2_050) + KEEP_ALIVE + OTHERS_TURN);
     }
 }

@@ -21,7 +21,7 @@
 //! | `handshaking` | how does that become a session |
 //! | `sessions`, `session` | what is a live session, and what is due for it |
 //! | `table` | which slot is what |
-//! | `liveness` | does the other end live |
+//! | `liveness` | does the other end live, and how far is it |
 //! | `plpmtu` | how long a datagram does its path carry |
 //! | `admission` | how many strangers are served at once |
 //! | `sent` | what is control traffic made of |

@@ -4,11 +4,14 @@ use super::dial::Reason;
 use super::liveness::Due;
 use super::plpmtu::{self, Plpmtu};
 use super::sent::Cause;
-use super::session::{GREETING_PAUSE, HOLDER_PATIENCE, RETIRE_AFTER, SETTLED_AFTER, Stage};
+use super::session::{
+    Challenge, GREETING_PAUSE, HOLDER_PATIENCE, RETIRE_AFTER, SETTLED_AFTER, Stage,
+};
 use super::table::State;
 use super::{Context, Effect, Instance, Links};
 use crate::lane::{Delta, Slot};
 use crate::path::Path;
+use crate::rtt::Rtt;
 use crate::session::LaneId;
 use crate::session::handshake::Outcome;
 use crate::session::keys::OpenError;
@@ -58,7 +61,9 @@ impl Links {
             }
         };
         session.liveness.heard(cx.now.instant);
-        session.handshake = None;
+        if let Some(handshake) = session.handshake.take() {
+            session.liveness.measured(handshake.rtt());
+        }
         let message = plaintext.to_vec();
         if path != session.path {
             self.handle_roamed(slot, path, cx);
@@ -78,6 +83,7 @@ impl Links {
         let Some(session) = self.table.session_mut(slot) else { return };
         match message {
             Control::Ping(nonce) => {
+                session.liveness.pinged();
                 self.transmit_control(slot, path, &Control::Pong(nonce).emit(), cx);
             }
             Control::Pong(nonce) => session.liveness.ponged(nonce, now),
@@ -94,10 +100,10 @@ impl Links {
                 self.transmit_control(slot, path, &Control::PathResponse(data).emit(), cx);
             }
             Control::PathResponse(data) => {
-                let answered = session.challenge.filter(|c| c.path == path && c.data == data);
-                if answered.is_some() {
-                    session.challenge = None;
+                let answered = |c: &mut Challenge| c.path == path && c.data == data;
+                if let Some(challenge) = session.challenge.take_if(answered) {
                     (session.path, session.plpmtu) = (path, Plpmtu::default());
+                    session.liveness.measured(Rtt::from(now - challenge.at));
                     let (instance, peer) = (session.instance, session.peer.id);
                     self.tell_lanes(instance, Delta::SetPath { slot, path }, cx);
                     cx.effects.push(Effect::Moved { instance, peer, path });

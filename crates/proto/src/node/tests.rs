@@ -13,13 +13,14 @@ mod two_overlays;
 
 const DELAY: Duration = Duration::from_millis(10);
 
-/// Nodes on one network; each datagram takes 10 ms or is lost.
+/// Nodes on one network; each datagram takes 10 ms, unless told otherwise, or is lost.
 struct Net {
     nodes: BTreeMap<SocketAddr, Node>,
     queue: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     waits: BTreeMap<SocketAddr, Instant>,
     sequence: u64,
     now: Instant,
+    delay: Duration,
     loss: f64,
     blocked: Vec<(SocketAddr, SocketAddr)>,
     rng: Rng,
@@ -39,6 +40,7 @@ impl Net {
             waits: BTreeMap::new(),
             sequence: 0,
             now: Instant::ZERO,
+            delay: DELAY,
             loss,
             blocked: Vec::new(),
             rng: Rng::new([7; 32]),
@@ -96,7 +98,7 @@ impl Net {
                     let cut = self.blocked.contains(&(at, to)) || self.blocked.contains(&(to, at));
                     if self.rng.unit() >= self.loss && !cut {
                         self.sequence += 1;
-                        self.queue.insert((self.now + DELAY, self.sequence), (at, to, bytes));
+                        self.queue.insert((self.now + self.delay, self.sequence), (at, to, bytes));
                     }
                 }
                 Output::Event(event) => self.events.push((at, event)),
@@ -128,6 +130,20 @@ impl Net {
         self.waits.remove(&endpoint(n));
     }
 
+    /// Gives a node another endpoint, of which nobody is told.
+    fn rebind(&mut self, n: u8, to: u8) {
+        let node = self.nodes.remove(&endpoint(n)).expect("it runs");
+        self.nodes.insert(endpoint(to), node);
+        let wait = self.waits.remove(&endpoint(n)).expect("it waits");
+        self.waits.insert(endpoint(to), wait);
+    }
+
+    /// What each end of each link says of its round trip.
+    fn round_trips(&self) -> Vec<Option<Duration>> {
+        let peers = |node: &Node| node.peers(self.now());
+        self.nodes.values().flat_map(peers).map(|peer| peer.rtt).collect()
+    }
+
     fn linked(&self, a: u8, b: u8) -> bool {
         self.nodes[&endpoint(a)].links().session(Instance(0), self.id(b)).is_some()
     }
@@ -149,6 +165,55 @@ fn two_nodes_link_authenticate_and_ping() {
     }
     let joined = |event: &&(SocketAddr, Event)| matches!(event.1, Event::Joined { .. });
     assert_eq!(net.events.iter().filter(joined).count(), 2);
+}
+
+#[test]
+fn sim_op_01_both_ends_of_a_link_know_its_round_trip_by_the_handshake() {
+    let mut net = Net::new(0.0);
+    (1..=4).for_each(|n| net.add(n));
+    net.run_for(Duration::from_secs(2));
+    assert_eq!(net.round_trips(), [Some(DELAY * 2); 4 * 3]);
+}
+
+#[test]
+fn sim_op_01_a_round_trip_that_is_longer_than_flights_wait_is_measured_by_both_ends_in_turn() {
+    let mut net = Net::new(0.0);
+    net.delay = Duration::from_millis(250);
+    (1..=4).for_each(|n| net.add(n));
+    net.run_for(Duration::from_secs(240));
+    assert_eq!(net.round_trips(), [Some(net.delay * 2); 4 * 3]);
+}
+
+#[test]
+fn sim_op_01_a_client_waits_longer_for_its_second_flight_if_it_sent_its_first_twice() {
+    let mut net = Net::new(0.0);
+    net.delay = Duration::from_millis(150);
+    (1..=2).for_each(|n| net.add(n));
+    net.run_for(Duration::from_secs(3));
+    let known: Vec<_> = net.round_trips().into_iter().flatten().collect();
+    assert_eq!(known, [net.delay * 2], "that of the client");
+}
+
+#[test]
+fn sim_op_01_loss_makes_no_wrong_round_trips() {
+    let mut net = Net::new(0.2);
+    (1..=4).for_each(|n| net.add(n));
+    net.run_for(Duration::from_secs(120));
+    let known: Vec<_> = net.round_trips().into_iter().flatten().collect();
+    assert!(known.len() >= 10 && known.iter().all(|rtt| *rtt == DELAY * 2), "{known:?}");
+}
+
+#[test]
+fn sim_op_01_a_session_that_moves_has_the_round_trip_of_its_new_path() {
+    let mut net = Net::new(0.0);
+    (1..=2).for_each(|n| net.add(n));
+    net.run_for(Duration::from_secs(2));
+    net.delay = DELAY * 3;
+    net.rebind(2, 9);
+    net.run_for(Duration::from_secs(20));
+    let node = &net.nodes[&endpoint(1)];
+    let peer = &node.peers(net.now())[0];
+    assert_eq!((peer.path, peer.rtt), (Path::Direct(endpoint(9)), Some(net.delay * 2)));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! byte count, what arrived of both streams without a gap; a timer sends everything unacknowledged again.
 //! A reliable transport this simple is enough for two flights of at most two datagrams each; the
 //! bounds below keep it small against an attacker as well.
+//! The last piece of a flight is answered at once: by that, unless it was sent twice, a side knows the round trip.
 //!
 //! # Life
 //!
@@ -34,6 +35,7 @@ use super::gate::Gate;
 use super::suite::{Established, Exchange, Failure, Level};
 use super::token::Token;
 use crate::path::Path;
+use crate::rtt::Rtt;
 use crate::time::Instant;
 use crate::wire::hello::{self, Cover, HEADER_LEN, Header};
 use std::fmt;
@@ -48,6 +50,8 @@ pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 const RESEND_FIRST: Duration = Duration::from_millis(200);
 /// Longest wait for an acknowledgement: it doubles up to here.
 const RESEND_MAX: Duration = Duration::from_secs(1);
+/// Doublings after which that is reached in any case.
+const DOUBLINGS_MAX: u32 = 3;
 /// How long an acknowledgement waits for something to travel with.
 const ACK_DELAY: Duration = Duration::from_millis(20);
 /// Sealed datagrams kept until the keys are there; dropping those that overtake a ServerHello costs a timer.
@@ -66,8 +70,8 @@ pub struct Dial {
     pub local: Index,
     /// The index of the node that invited us, if one did.
     pub inviter: Option<Index>,
-    /// Round-trip time of the probe.
-    pub rtt: Option<Duration>,
+    /// What is known of the round trip by the probe.
+    pub rtt: Rtt,
 }
 
 /// What became of a handshake.
@@ -112,8 +116,10 @@ pub struct Handshake {
     outcome: Option<Outcome>,
     /// A refusal in clear, which proves nothing.
     rumour: Option<Failure>,
-    resend_first: Duration,
-    resend_after: Duration,
+    rtt: Rtt,
+    timed: Option<Timed>,
+    /// How often in a row everything was sent again.
+    resends: u32,
     resend_at: Instant,
     ack_at: Instant,
     limit: Instant,
@@ -123,6 +129,13 @@ pub struct Handshake {
 enum Role {
     Client { invited: bool },
     Server,
+}
+
+/// The last piece of a flight: the other side answers it at once, with its own flight or an acknowledgement.
+struct Timed {
+    level: Level,
+    end: usize,
+    sent_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,11 +153,7 @@ impl Handshake {
         let role = Role::Client { invited: dial.inviter.is_some() };
         let mut client =
             Self::new(exchange, role, dial.token, dial.gate, &dial.path, dial.local, now);
-        client.peer = dial.inviter;
-        if let Some(rtt) = dial.rtt {
-            client.resend_first = (rtt * 3 / 2).max(RESEND_FIRST);
-            client.resend_after = client.resend_first;
-        }
+        (client.peer, client.rtt) = (dial.inviter, dial.rtt);
         client.advance(now);
         client
     }
@@ -156,11 +165,12 @@ impl Handshake {
         hello: &Hello,
         path: &Path,
         local: Index,
+        rtt: Rtt,
         now: Instant,
     ) -> Self {
         let gate = Arc::clone(&hello.gate);
         let mut server = Self::new(exchange, Role::Server, hello.token, gate, path, local, now);
-        server.peer = Some(hello.client);
+        (server.peer, server.rtt) = (Some(hello.client), rtt);
         server
     }
 
@@ -187,8 +197,9 @@ impl Handshake {
             state: State::Running,
             outcome: None,
             rumour: None,
-            resend_first: RESEND_FIRST,
-            resend_after: RESEND_FIRST,
+            rtt: Rtt::default(),
+            timed: None,
+            resends: 0,
             resend_at: Instant::FAR_FUTURE,
             ack_at: Instant::FAR_FUTURE,
             limit: now + HANDSHAKE_TIME_MAX,
@@ -198,6 +209,11 @@ impl Handshake {
     /// The index of the other end, once known.
     pub fn peer_index(&self) -> Option<Index> {
         self.peer
+    }
+
+    /// What is known of the round trip, never by a flight that was sent twice.
+    pub fn rtt(&self) -> Rtt {
+        self.rtt
     }
 
     /// Whether nothing will come of it any more.
@@ -267,7 +283,8 @@ impl Handshake {
         }
         if now >= self.resend_at {
             self.streams.iter_mut().for_each(|stream| stream.sent = stream.acked);
-            self.resend_after = (self.resend_after * 2).min(RESEND_MAX.max(self.resend_first));
+            self.timed = None;
+            self.resends += 1;
             self.resend_at = Instant::FAR_FUTURE;
         }
         for level in [Level::Clear, Level::Sealed] {
@@ -322,10 +339,17 @@ impl Handshake {
                 progress = true;
             }
         }
+        let answered = |timed: &mut Timed| usize::from(acks[timed.level as usize]) >= timed.end;
+        if let Some(timed) = self.timed.take_if(answered) {
+            self.rtt.learn(now - timed.sent_at);
+        }
         if progress {
-            self.resend_after = self.resend_first;
+            // A wait that was too short stays doubled until a round trip is known (Karn's algorithm).
+            if self.rtt.smoothed().is_some() {
+                self.resends = 0;
+            }
             let idle = self.streams.iter().all(|stream| stream.acked == stream.out.len());
-            self.resend_at = if idle { Instant::FAR_FUTURE } else { now + self.resend_after };
+            self.resend_at = if idle { Instant::FAR_FUTURE } else { now + self.resend_after() };
         }
     }
 
@@ -380,6 +404,12 @@ impl Handshake {
         if self.exchange.can_seal() { Level::Sealed } else { Level::Clear }
     }
 
+    /// How long to wait for an acknowledgement now.
+    fn resend_after(&self) -> Duration {
+        let first = RESEND_FIRST.max(self.rtt.smoothed().unwrap_or_default() * 3 / 2);
+        (first * (1 << self.resends.min(DOUBLINGS_MAX))).min(RESEND_MAX.max(first))
+    }
+
     fn expire(&mut self, now: Instant) {
         if self.state == State::Over || now < self.limit {
             return;
@@ -401,7 +431,11 @@ impl Handshake {
         let end = stream.out.len().min(start + room);
         stream.sent = end;
         let piece = stream.out[start..end].to_vec();
-        self.resend_at = now + self.resend_after;
+        if end == stream.out.len() && end > stream.reached {
+            self.timed = Some(Timed { level, end, sent_at: now });
+        }
+        stream.reached = stream.reached.max(end);
+        self.resend_at = now + self.resend_after();
         self.transmit(level, false, start, &piece)
     }
 

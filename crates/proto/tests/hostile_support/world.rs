@@ -12,6 +12,7 @@ use warren_proto::overlay::Instance;
 use warren_proto::overlay::shortcut::Harmonic;
 use warren_proto::path::Path;
 use warren_proto::rng::Rng;
+use warren_proto::rtt::Rtt;
 use warren_proto::session::Index;
 use warren_proto::session::aead::Cipher;
 use warren_proto::session::gate::Gate;
@@ -329,7 +330,7 @@ impl World {
         let exchange = suite.client(None, self.now()).expect("own certificate is good");
         let gate = self.group.gate().into();
         let path = Path::Direct(endpoint(VICTIM));
-        let dial = Dial { path, token, gate, local, inviter, rtt: None };
+        let dial = Dial { path, token, gate, local, inviter, rtt: Rtt::default() };
         let mut handshake = Handshake::client(exchange, dial, self.now);
         while let Some(mut datagram) = handshake.poll_transmit(self.now) {
             self.inject(VICTIM, from, &mut datagram);

@@ -18,6 +18,8 @@ pub(super) struct Stream {
     pub(super) out: Vec<u8>,
     pub(super) sent: usize,
     pub(super) acked: usize,
+    /// How much was sent at least once: `sent` goes back when something is sent again.
+    pub(super) reached: usize,
     /// Bytes that came without a gap.
     pub(super) heard: usize,
     /// Pieces behind a gap, by offset.

@@ -91,7 +91,8 @@ impl Pair {
         let mut mint = TokenMint::new(&mut rng, now);
         let [clients, gate] = gates.map(Arc::new);
         let token = mint.mint(&path, CLIENT, now);
-        let dial = Dial { path, token, gate: clients, local: CLIENT, inviter: None, rtt: None };
+        let rtt = Rtt::default();
+        let dial = Dial { path, token, gate: clients, local: CLIENT, inviter: None, rtt };
         Pair {
             now,
             rng,
@@ -174,7 +175,9 @@ impl Pair {
                 return;
             };
             let exchange = self.server_exchange.take().expect("one server is made");
-            self.ends[1] = Some(Handshake::server(exchange, &hello, &self.path, SERVER, self.now));
+            let rtt = Rtt::default();
+            let server = Handshake::server(exchange, &hello, &self.path, SERVER, rtt, self.now);
+            self.ends[1] = Some(server);
         }
         if let Some(handshake) = &mut self.ends[end] {
             handshake.handle(&mut datagram, self.now);
@@ -253,6 +256,26 @@ fn handshakes_complete_over_bad_channels() {
             times[99]
         );
     }
+}
+
+#[test]
+fn both_ends_learn_the_round_trip_and_never_from_a_flight_that_was_sent_twice() {
+    let smoothed = |pair: &Pair| pair.ends.each_ref().map(|end| end.as_ref()?.rtt().smoothed());
+    let mut pair = null_pair(Weather::default(), 1);
+    pair.settle();
+    assert_eq!(smoothed(&pair), [Some(DELAY * 2); 2]);
+
+    let weather = Weather { loss: 0.3, duplicates: 0.1, ..Weather::default() };
+    let mut unknown = 0;
+    for seed in 0..100 {
+        let mut pair = null_pair(weather, seed);
+        pair.settle();
+        for rtt in smoothed(&pair) {
+            assert!(rtt.is_none_or(|rtt| rtt == DELAY * 2), "seed {seed}: {rtt:?}");
+            unknown += usize::from(rtt.is_none());
+        }
+    }
+    assert!((1..150).contains(&unknown), "{unknown} of 200");
 }
 
 #[test]
@@ -377,7 +400,7 @@ fn an_invited_client_proves_the_path_with_the_inviters_index() {
         gate: Arc::clone(&gate),
         local: CLIENT,
         inviter: Some(SERVER),
-        rtt: None,
+        rtt: Rtt::default(),
     };
     let mut client = Handshake::client(exchange, dial, now);
     let datagram = client.poll_transmit(now).expect("it speaks first");
