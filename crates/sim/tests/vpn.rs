@@ -104,6 +104,42 @@ fn sim_vn_01_members_ping_by_ipv4_and_ipv6() {
     );
 }
 
+/// The receiver of a first packet looks the sender up; that has begun when the session was asked for.
+#[test]
+fn sim_vn_01_a_sender_is_looked_up_while_its_session_is_made() {
+    let (mut world, hosts) = settled(&members(60), 3);
+    wait_for_leases(&mut world, LEASE_MAX);
+    world.run_for(60 * SECOND);
+    let (mut times, mut late) = (Vec::new(), 0);
+    for (n, &from) in hosts.iter().enumerate() {
+        for &to in [7, 23].map(|step| &hosts[(n + step) % hosts.len()]) {
+            let peer = world.id(to).expect("it runs");
+            let node = world.node(from).expect("it runs");
+            if node.links().session(INSTANCE, peer).is_some() {
+                continue;
+            }
+            let [source, destination] = [from, to].map(|host| ipv4(&world, host).expect("leased"));
+            let sent = packet(source.into(), destination.into(), b"the first between the two");
+            let begun = world.now().instant;
+            world.send_packet(from, sent.clone());
+            let mut took = None;
+            while took.is_none() && world.now().instant - begun < 4 * SECOND {
+                world.run_for(Duration::from_millis(5));
+                took = world.received(to).contains(&sent).then(|| world.now().instant - begun);
+            }
+            match took {
+                Some(took) => times.push(took.as_secs_f64()),
+                None => late += 1,
+            }
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    let p99 = times[times.len() * 99 / 100];
+    let mean = common::mean(&times);
+    println!("{} first packets: mean {mean:.3} s, p99 {p99:.3} s; {late} not in time", times.len());
+    assert!(mean < 1.25, "{mean:.3} s");
+}
+
 /// A path as narrow as IPv6 allows and silent about it: full packets pass in two pieces, and where datagrams of
 /// full size pass, that is found and forgotten when it ends.
 #[test]

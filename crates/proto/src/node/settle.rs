@@ -170,6 +170,9 @@ impl Node {
                 links.send(instance, peer, &message, cx);
             }),
             Effect::Dial { target, endpoints } => self.dial(instance, target, endpoints, now),
+            Effect::Claimed(ip) => {
+                self.with_vpn_over(instance, |vpn| vpn.handle_claimed(ip, now.instant));
+            }
             Effect::DialEndpoint(endpoint) => {
                 let paths = vec![Path::Direct(endpoint)];
                 self.with_links(now, |links, cx| links.dial(instance, None, paths, cx));

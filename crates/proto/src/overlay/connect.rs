@@ -165,7 +165,9 @@ impl Overlay {
         let hop = first.or_else(|| route_start(self, mode, destination, via));
         if let Some(hop) = hop {
             let answer_via = Some(hop);
-            let connect = Connect { token, purpose, accepted: false, answer_via, endpoints };
+            // It is looked up while the link is made: by then the first packet is believed.
+            let ipv4 = self.ipv4.filter(|_| purpose == Purpose::OnDemand);
+            let connect = Connect { token, purpose, accepted: false, answer_via, ipv4, endpoints };
             let payload = connect.emit();
             let via = via.filter(|&via| via != self.me);
             let message = self.message(mode, Protocol::ConnectRequest, destination, via, &payload);
@@ -196,10 +198,11 @@ impl Overlay {
         }
         let accepted = !self.leaving && self.has_room(asker, connect.purpose);
         if accepted {
+            cx.effects.extend(connect.ipv4.map(Effect::Claimed));
             cx.effects.push(Effect::Dial { target: asker, endpoints: connect.endpoints });
         }
         let endpoints = if accepted { self.endpoints.clone() } else { Vec::new() };
-        let reply = Connect { accepted, answer_via: None, endpoints, ..connect };
+        let reply = Connect { accepted, answer_via: None, ipv4: None, endpoints, ..connect };
         let payload = reply.emit();
         let via = connect.answer_via.filter(|&via| via != self.me);
         let answer = self.message(Mode::Exact, Protocol::ConnectReply, asker, via, &payload);

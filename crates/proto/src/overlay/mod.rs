@@ -80,6 +80,8 @@ pub enum Effect {
         /// Where it may be.
         endpoints: Vec<SocketAddr>,
     },
+    /// Who asks for a link, because it has something to send, says that this is its virtual address.
+    Claimed(Ipv4Addr),
     /// Make a link to whoever answers here.
     DialEndpoint(SocketAddr),
     /// End the link to this peer.

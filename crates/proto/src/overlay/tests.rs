@@ -131,7 +131,10 @@ impl Ring {
             }
             Effect::Deliver { protocol, hops, .. } => self.delivered.push((id, protocol, hops)),
             Effect::Crawled(_, report) => self.reports.push(report),
-            Effect::Neighbours { .. } | Effect::Joined | Effect::ConnectFailed(_) => {}
+            Effect::Neighbours { .. }
+            | Effect::Joined
+            | Effect::ConnectFailed(_)
+            | Effect::Claimed(_) => {}
         }
     }
 

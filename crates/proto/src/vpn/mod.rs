@@ -57,6 +57,8 @@ pub const IDLE_MAX: Duration = Duration::from_secs(450);
 const CONNECT_LIFE: Duration = Duration::from_secs(15);
 /// Addresses of one peer that are looked up at a time because it sent with them: it has one per version.
 const PROOFS_MAX: usize = 4;
+/// Look-ups under way, whoever caused them, at which another claim begins none: claims cost their sender little.
+const CLAIMED_MAX: usize = resolve::ASKS_MAX / 4;
 /// The inner packet size that every path carries, direct, relayed or through the overlay: what IPv6 demands.
 pub const MTU: u16 = 1_280;
 
@@ -211,6 +213,14 @@ impl Vpn {
     /// What was created is somebody else's now.
     pub fn handle_lost(&mut self, op: Op, now: Instant) {
         self.with_lease(now, |lease, cx| lease.handle_lost(op, cx));
+    }
+
+    /// Who asks for a session says that it has this address. Nothing is granted for that: it is looked up, and known
+    /// perhaps by the time that the first packet comes.
+    pub fn handle_claimed(&mut self, ip: Ipv4Addr, now: Instant) {
+        if self.may_be_a_peers(ip) && self.resolver.under_way() < CLAIMED_MAX {
+            self.look_up(ip.into(), now);
+        }
     }
 
     /// A session with a member is up, whoever asked for it. `announced` is the IPv4 address that the peer

@@ -159,6 +159,11 @@ impl Resolver {
         self.timers.set(ip, now + LEASE_LIFE);
     }
 
+    /// How many questions are under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.asks.len()
+    }
+
     /// The address that a question is about, while the answer is open.
     pub(super) fn asked_by(&self, op: Op) -> Option<IpAddr> {
         self.asks.get(&op).copied()

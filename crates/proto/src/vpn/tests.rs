@@ -533,6 +533,30 @@ fn a_session_is_begun_with_the_first_owner_that_is_named_and_used_when_the_answe
 }
 
 #[test]
+fn what_others_claim_is_looked_up_before_it_is_needed_and_grants_nothing() {
+    let mut world = World::of(3);
+    world.holds_answers = true;
+    let now = world.now.0;
+    // The second says that it has the address of the third.
+    world.hosts[0].vpn.handle_claimed(ip(4), now);
+    world.drain(0);
+    assert_eq!(world.held.len(), 1);
+    world.answer_all();
+    world.connect(0, 1);
+    world.send_forged(1, &packet(2, 0, b"x"));
+    assert!(world.received(0).is_empty());
+
+    world.holds_answers = true;
+    for n in 100..200 {
+        world.hosts[0].vpn.handle_claimed(ip(n), now);
+        world.drain(0);
+    }
+    assert_eq!(world.held.len(), CLAIMED_MAX);
+    world.send(0, &packet(0, 90, b"x"));
+    assert_eq!(world.held.len(), CLAIMED_MAX + 1, "there is room for our own");
+}
+
+#[test]
 fn one_peer_cannot_make_us_look_up_many_addresses_at_a_time() {
     let mut world = World::of(2);
     world.connect(0, 1);

@@ -1,15 +1,16 @@
 //! Connect requests and replies: how two nodes that are not linked agree to dial each other at once.
 //!
 //! ```text
-//! token 4 | purpose 1 | flags 1 | n endpoints 1 | [answer via 20] | endpoints
+//! token 4 | purpose 1 | flags 1 | n endpoints 1 | [answer via 20] | [IPv4 4] | endpoints
 //! ```
-//! Flag bit 0: an *answer via* is present. Flag bit 1, in replies: accepted. Both messages carry the sender's
-//! endpoints, so that both sides dial at the same time (which is the hole punch).
+//! Flag bit 0: an *answer via* is present. Flag bit 1, in replies: accepted. Flag bit 2: an IPv4 address is
+//! present. Both messages carry the sender's endpoints, so that both sides dial at the same time (which is the
+//! hole punch).
 
 use super::control::{emit_endpoint, endpoint};
 use super::{Malformed, Reader};
 use crate::NodeId;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Endpoints that one message lists at most.
 pub const ENDPOINTS_MAX: usize = 8;
@@ -37,6 +38,8 @@ pub struct Connect {
     pub accepted: bool,
     /// In a request: the node through which the asker is reached while it has no place in the ring.
     pub answer_via: Option<NodeId>,
+    /// In a request for traffic: the virtual address that the asker says it has.
+    pub ipv4: Option<Ipv4Addr>,
     /// Where the sender may be dialled.
     pub endpoints: Vec<SocketAddr>,
 }
@@ -54,7 +57,7 @@ impl Connect {
         };
         let flags = r.u8()?;
         let endpoints = r.u8()? as usize;
-        if flags > 3 || endpoints > ENDPOINTS_MAX {
+        if flags > 7 || endpoints > ENDPOINTS_MAX {
             return Err(Malformed::Field("connect"));
         }
         let message = Connect {
@@ -62,6 +65,7 @@ impl Connect {
             purpose,
             accepted: flags & 2 != 0,
             answer_via: if flags & 1 != 0 { Some(r.id()?) } else { None },
+            ipv4: if flags & 4 != 0 { Some(r.array()?.into()) } else { None },
             endpoints: (0..endpoints).map(|_| endpoint(&mut r)).collect::<Result<_, _>>()?,
         };
         r.finish()?;
@@ -73,9 +77,12 @@ impl Connect {
         debug_assert!(self.endpoints.len() <= ENDPOINTS_MAX);
         let mut b = Vec::with_capacity(64);
         b.extend_from_slice(&self.token.to_be_bytes());
-        let flags = u8::from(self.answer_via.is_some()) | u8::from(self.accepted) << 1;
+        let flags = u8::from(self.answer_via.is_some())
+            | u8::from(self.accepted) << 1
+            | u8::from(self.ipv4.is_some()) << 2;
         b.extend([self.purpose as u8, flags, self.endpoints.len() as u8]);
         b.extend(self.answer_via.iter().flat_map(|id| id.as_bytes()));
+        b.extend(self.ipv4.iter().flat_map(|ip| ip.octets()));
         self.endpoints.iter().for_each(|&e| emit_endpoint(&mut b, e));
         b
     }
@@ -93,6 +100,7 @@ mod tests {
             purpose: Purpose::OnDemand,
             accepted: true,
             answer_via: Some(NodeId::from_bytes([9; 20])),
+            ipv4: Some([10, 42, 0, 9].into()),
             endpoints: ["10.0.0.1:7415", "[fd00::1]:7415"]
                 .map(|e| e.parse().expect("an endpoint"))
                 .to_vec(),

@@ -190,6 +190,7 @@ pub fn connects() -> Vec<Vec<u8>> {
         purpose,
         accepted,
         answer_via,
+        ipv4: (purpose == Purpose::OnDemand).then_some([10, 42, 0, 9].into()),
         endpoints: endpoints(n),
     };
     let all = [
