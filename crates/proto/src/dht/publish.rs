@@ -27,6 +27,8 @@ const EARLY: [Duration; 3] =
 /// A failed refresh is repeated after this share of the time to live, but not sooner than `RETRY_MIN`.
 const RETRY_SHARE: u32 = 24;
 const RETRY_MIN: Duration = Duration::from_secs(2);
+/// That of an exclusive key is repeated so soon: who could not renew it may have lost it, where it could not ask.
+const RETRY_EXCLUSIVE: Duration = Duration::from_secs(3);
 /// Lets the other replicas decide as well before they are asked.
 const NOTICE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -107,7 +109,11 @@ impl Dht {
                 cx.rng.jitter(early.map_or(regular, |&early| early.min(regular)), REFRESH_JITTER)
             }
             Refreshed::Failed => {
-                cx.rng.jitter((p.ttl / RETRY_SHARE).max(RETRY_MIN), REFRESH_JITTER)
+                let pause = match key.is_exclusive() {
+                    true => RETRY_EXCLUSIVE,
+                    false => (p.ttl / RETRY_SHARE).max(RETRY_MIN),
+                };
+                cx.rng.jitter(pause, REFRESH_JITTER)
             }
             Refreshed::Lost(winner) => {
                 self.client.published.remove(&key);

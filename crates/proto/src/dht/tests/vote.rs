@@ -15,6 +15,22 @@ struct Claimant {
 const ME: [u8; 20] = [1; 20];
 
 impl Claimant {
+    /// A node that has just begun to create a key.
+    fn new() -> Claimant {
+        let mut claimant = Claimant {
+            dht: Dht::new(NodeId::from_bytes(ME), Config::default()),
+            rng: Rng::new([1; 32]),
+            now: Instant::ZERO,
+            asked: BTreeMap::new(),
+            outcome: None,
+        };
+        claimant.with(|dht, cx| {
+            let (key, way) = (key(Kind::Exclusive, 1), GiveWay::ToMost);
+            dht.create(OpId(1), key, b"mine".to_vec(), HOUR, way, cx).expect("starts");
+        });
+        claimant
+    }
+
     fn with(&mut self, act: impl FnOnce(&mut Dht, &mut Context<'_>)) {
         let mut effects = Vec::new();
         let now = Now { instant: self.now, unix: UnixTime(EPOCH) };
@@ -46,23 +62,23 @@ impl Claimant {
         self.now += time;
         self.with(Dht::handle_timeout);
     }
+
+    /// Lets time pass until it asks something, and says how long that took.
+    fn wait_for_question(&mut self) -> Duration {
+        let begun = self.now;
+        self.asked.clear();
+        while self.asked.is_empty() {
+            self.pass(Duration::from_millis(100));
+        }
+        self.now - begun
+    }
 }
 
 /// Three replicas commit and go; those who own their points now commit to another owner, and so do two more. The
 /// create has votes of five owners of eight, and the other one has five as well, but for no moment both.
 #[test]
 fn unit_dh_02_votes_of_owners_that_came_one_after_the_other_are_no_majority() {
-    let key = key(Kind::Exclusive, 1);
-    let mut claimant = Claimant {
-        dht: Dht::new(NodeId::from_bytes(ME), Config::default()),
-        rng: Rng::new([1; 32]),
-        now: Instant::ZERO,
-        asked: BTreeMap::new(),
-        outcome: None,
-    };
-    claimant.with(|dht, cx| {
-        dht.create(OpId(1), key, b"mine".to_vec(), HOUR, GiveWay::ToMost, cx).expect("starts");
-    });
+    let mut claimant = Claimant::new();
     claimant.hear(0..8, 10, &Body::Granted);
     claimant.hear(0..3, 10, &Body::Committed);
     claimant.pass(Duration::from_millis(2_100));
@@ -78,4 +94,20 @@ fn unit_dh_02_votes_of_owners_that_came_one_after_the_other_are_no_majority() {
     claimant.hear(0..3, 20, &theirs);
     claimant.hear(5..7, 15, &theirs);
     assert_eq!(claimant.outcome, Some(Outcome::Taken(winner)));
+}
+
+/// The network was cut just after a create, so that the renewal reaches nobody. The other part may have given the
+/// key away meanwhile, and no replica would say so: they have one record only.
+#[test]
+fn unit_ad_03_who_could_not_renew_asks_again_within_seconds() {
+    let mut owner = Claimant::new();
+    owner.hear(0..8, 10, &Body::Granted);
+    owner.hear(0..8, 10, &Body::Committed);
+    assert!(matches!(owner.outcome, Some(Outcome::Created(_))));
+    owner.wait_for_question();
+    for _ in 0..110 {
+        owner.pass(Duration::from_millis(100));
+    }
+    let waited = owner.wait_for_question();
+    assert!(waited < Duration::from_secs(4), "{waited:?}");
 }
