@@ -355,12 +355,47 @@ fn ns_op_01_the_commands_show_peer_path_and_ring() -> Result<()> {
     let peers = pair.bob.ask(&["peers"])?;
     assert_eq!(peers[0]["node_id"], alice.as_str());
     assert_eq!((&peers[0]["user"], &peers[0]["path"]), (&"alice".into(), &"direct".into()));
+    for node in [&pair.alice, &pair.bob] {
+        let rtt = node.ask(&["peers"])?[0]["rtt_ms"].as_f64();
+        assert!(rtt.is_some_and(|ms| (0.0..1_000.0).contains(&ms)), "{rtt:?}");
+    }
     let pong = pair.bob.ask(&["ping", &alice[..8]])?;
     assert_eq!((&pong["node_id"], &pong["path"]), (&alice.into(), &"direct".into()));
     let by_address = pair.bob.ask(&["ping", "00000000"]);
     assert!(by_address.is_err_and(|error| error.to_string().contains("see warren peers")));
     let crawl = pair.bob.ask(&["crawl"])?;
     assert_eq!((&crawl["consistent"], &crawl["complete"]), (&2.into(), &true.into()));
+    Ok(())
+}
+
+#[test]
+fn ns_op_01_a_ping_that_cannot_work_says_why() -> Result<()> {
+    let pair = Pair::new()?;
+    let _bob = pair.bob.up(&pair.blob, &[])?;
+    let refused = |to: &str| {
+        let output = pair.bob.question(&["ping", to]).output()?;
+        anyhow::Ok((output.status.code(), String::from_utf8(output.stderr)?))
+    };
+    let nobody = "7".repeat(40);
+    for to in ["10.42.0.2", &nobody] {
+        let why = "warren: this node has not joined: see warren status\n";
+        assert_eq!(refused(to)?, (Some(1), why.into()), "{to}");
+    }
+    let (code, why) = refused("192.0.2.2")?;
+    assert!(code == Some(2) && why.contains("an address in 10.42.0.0/24 or fd"), "{code:?} {why}");
+    let (code, why) = refused("10.42.0.1")?;
+    assert!(code == Some(2) && why.contains("10.42.0.1 is no node's"), "{code:?} {why}");
+
+    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let own = eventually(PATIENCE, || {
+        ensure!(pair.bob.ask(&["status"])?["joined"] == true, "not joined");
+        pair.bob.ask(&["ping", "10.42.0.3"])
+    })?;
+    assert_eq!(own["node_id"], pair.bob.ask(&["status"])?["node_id"]);
+    let (code, why) = refused("10.42.0.99")?;
+    assert!(code == Some(1) && why.contains("no session with the owner"), "{code:?} {why}");
+    let (code, why) = refused(&nobody)?;
+    assert!(code == Some(1) && why.contains("no answer"), "{code:?} {why}");
     Ok(())
 }
 

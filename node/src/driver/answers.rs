@@ -1,6 +1,6 @@
 //! Answers to local clients and to the metrics server, from what the node tells of itself.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use pki::{SignedSecret, UnixTime};
@@ -9,6 +9,7 @@ use proto::node::AnnounceError;
 use proto::overlay::Instance;
 use proto::path::Path;
 use proto::time::Instant;
+use proto::vpn::address::{PREFIX6_LEN, Place};
 use tokio::sync::oneshot;
 
 use super::Driver;
@@ -132,15 +133,11 @@ impl Driver {
     /// The node that a user means.
     fn find(&self, within: Instance, name: &str) -> Result<NodeId, Reply> {
         if let Ok(id) = name.parse() {
-            return Ok(id);
+            let is_me = id == self.node.overlay(within).me();
+            return if is_me { Ok(id) } else { self.check_joined(within).map(|()| id) };
         }
-        if let Ok(ip) = name.parse::<IpAddr>() {
-            let owner = self.node.vpn().and_then(|vpn| vpn.holder(ip));
-            return owner.ok_or_else(|| {
-                Reply::Error(format!(
-                    "no session with the owner of {ip}: send it a packet first, or give its id"
-                ))
-            });
+        if let Ok(ip) = name.parse() {
+            return self.owner_of(within, ip);
         }
         let start = name.to_ascii_lowercase();
         let peers = self.node.peers(self.clock.now());
@@ -159,6 +156,47 @@ impl Driver {
                 "{name} is neither a node id of 40 digits, nor the first {ID_START_MIN} or more of a \
                  linked peer's, nor an address: see warren peers"
             ))),
+        }
+    }
+
+    /// The node whose virtual address this is.
+    fn owner_of(&self, within: Instance, ip: IpAddr) -> Result<NodeId, Reply> {
+        let vpn = self.node.vpn().filter(|_| self.overlays.kind(within) == Kind::Private);
+        let Some(vpn) = vpn else {
+            let why = "this node has no virtual addresses in this overlay: give a node id";
+            return Err(Reply::Usage(why.into()));
+        };
+        let local = vpn.local();
+        match local.place(ip) {
+            Place::Own => Ok(self.node.overlay(within).me()),
+            Place::Member => {
+                self.check_joined(within)?;
+                vpn.holder(ip).ok_or_else(|| {
+                    Reply::Error(format!(
+                        "no session with the owner of {ip}: send it a packet first, or give its id"
+                    ))
+                })
+            }
+            Place::Service | Place::NotUnicast => {
+                Err(Reply::Usage(format!("{ip} is no node's: the network keeps it for itself")))
+            }
+            Place::Outside => {
+                let [a, b, c, ..] = local.ipv6.segments();
+                let ipv6 = Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0);
+                let ipv4 = local.subnet.map(|s| format!("{}/{} or ", s.network(), s.prefix()));
+                Err(Reply::Usage(format!(
+                    "{ip} is not of the group's network: give an address in {}{ipv6}/{PREFIX6_LEN}",
+                    ipv4.unwrap_or_default()
+                )))
+            }
+        }
+    }
+
+    /// Whether other nodes can be reached at all.
+    fn check_joined(&self, within: Instance) -> Result<(), Reply> {
+        match self.node.status(within).joined {
+            true => Ok(()),
+            false => Err(Reply::Error("this node has not joined: see warren status".into())),
         }
     }
 
