@@ -54,6 +54,7 @@ const fn of_store(error: &StoreError) -> u8 {
         StoreError::File(_) => 4,
         StoreError::Server { .. } => 5,
         StoreError::Database(_)
+        | StoreError::Newer(_)
         | StoreError::Migration(_)
         | StoreError::Corrupt(_)
         | StoreError::Disk(_) => 1,

@@ -200,6 +200,14 @@ async fn a_database_of_each_older_version_is_brought_up_to_date_at_the_start() {
         db.close().await;
         goes_on(config(folder.path())).await;
     }
+    let db = sqlx::AnyPool::connect(&place).await.expect("opens");
+    const OF_A_NEWER: &str = "INSERT INTO _sqlx_migrations SELECT 9, description, installed_on,
+        success, checksum, execution_time FROM _sqlx_migrations WHERE version = 3";
+    sqlx::raw_sql(OF_A_NEWER).execute(&db).await.expect("adds a step");
+    db.close().await;
+    let newer = complaint(groupd(folder.path(), None, &["admin", "check"], ""));
+    assert!(newer.contains("used by a newer warren-groupd"), "{newer}");
+    assert!(newer.matches("step 9").count() == 1, "{newer}");
 }
 
 #[tokio::test]

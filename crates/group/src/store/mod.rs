@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, SqlSafeStr, Transaction};
 
@@ -79,9 +79,15 @@ pub enum StoreError {
         /// What is wrong, and what to do.
         why: String,
     },
-    /// Its tables are of another version.
+    /// Its tables have a step that this program does not know.
+    #[error(
+        "the database was used by a newer warren-groupd (its tables have step {0}): start that one, or \
+         restore the backup from before"
+    )]
+    Newer(i64),
+    /// Its tables do not become those of this version.
     #[error("the tables cannot be brought up to date: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Migration(MigrateError),
     /// A value is not what was once written.
     #[error("the database holds a bad {0}; restore a backup")]
     Corrupt(&'static str),
@@ -138,7 +144,10 @@ impl Store {
             Kind::Postgres => (CONNECTIONS, CONNECTIONS),
         };
         let writers = pool(kind, most_writers).connect_with(options.clone()).await?;
-        migrations().run(&writers).await?;
+        migrations().run(&writers).await.map_err(|error| match error {
+            MigrateError::VersionMissing(step) => StoreError::Newer(step),
+            error => StoreError::Migration(error),
+        })?;
         let readers = pool(kind, most_readers).connect_lazy_with(options);
         Ok(Self { kind, writers, readers, log })
     }
