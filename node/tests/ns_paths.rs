@@ -92,11 +92,7 @@ fn ns_cn_03_an_idle_link_outlives_the_mappings_of_a_hasty_nat() -> Result<()> {
 #[test]
 fn ns_cn_02_a_member_that_changes_its_address_keeps_its_sessions() -> Result<()> {
     let net = Net::new()?;
-    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
-    let blob = net.blob(&[2]);
-    alice.start("up", &blob)?;
-    bob.start("up", &blob)?;
-    bob.reach("10.42.0.2")?;
+    let (alice, bob) = net.linked_pair()?;
     let (id, start) = (bob.id()?, Instant::now());
 
     bob.host.ip("address del 192.0.2.3/24 dev eth0")?;
@@ -131,9 +127,7 @@ fn ns_vn_01_a_path_that_becomes_narrow_carries_full_packets() -> Result<()> {
     for (icmp, patience) in [(true, Duration::from_secs(4)), (false, PATIENCE)] {
         let net = Net::new()?;
         let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
-        let (router, far) = (net.lab.router("router")?, net.lab.switch()?);
-        router.attach(&net.lan, &["192.0.2.254/24"])?;
-        let outside = router.attach(&far, &["198.51.100.254/24"])?;
+        let (router, far, outside) = net.router()?;
         bob.host.ip("address flush dev eth0 scope global")?;
         let inside = bob.host.attach(&far, &["198.51.100.3/24"])?;
         bob.host.ip("route add default via 198.51.100.254")?;
@@ -186,9 +180,7 @@ fn pass(time: Duration) -> Result<()> {
 
 /// Puts a NAT between a node on the LAN and Alice, who is on the Internet.
 fn internet(net: &Net, inside: &Node) -> Result<(Host, Node)> {
-    let (router, internet) = (net.lab.router("router")?, net.lab.switch()?);
-    router.attach(&net.lan, &["192.0.2.254/24"])?;
-    let outside = router.attach(&internet, &["198.51.100.254/24"])?;
+    let (router, internet, outside) = net.router()?;
     router.translate(&outside, Nat::PortRestricted)?;
     inside.host.ip("route add default via 192.0.2.254")?;
     let host = net.lab.host("alice")?;

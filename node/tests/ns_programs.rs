@@ -12,12 +12,8 @@ use lab::eventually;
 fn ns_vn_04_ping_curl_and_iperf_work_over_both_ip_versions() -> Result<()> {
     const PAGE: &str = "<p>a page of the group</p>\n";
     let net = Net::new()?;
-    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
-    let blob = net.blob(&[2]);
-    alice.start("up", &blob)?;
-    bob.start("up", &blob)?;
+    let (alice, bob) = net.linked_pair()?;
     let (ipv4, ipv6) = ("10.42.0.2".to_owned(), alice.ipv6()?);
-    bob.reach(&ipv4)?;
     bob.reach(&ipv6)?;
 
     std::fs::write(net.group.path("page.html"), PAGE)?;
@@ -48,9 +44,7 @@ fn ns_vn_08_internet_packets_never_reach_the_process() -> Result<()> {
     let net = Net::new()?;
     let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
     // A router on the LAN leads to a host that no member knows.
-    let (router, internet) = (net.lab.router("router")?, net.lab.switch()?);
-    router.attach(&net.lan, &["192.0.2.254/24"])?;
-    router.attach(&internet, &["198.51.100.254/24"])?;
+    let (_router, internet, _) = net.router()?;
     let server = net.lab.host("server")?;
     server.attach(&internet, &["198.51.100.7/24"])?;
     server.ip("route add default via 198.51.100.254")?;

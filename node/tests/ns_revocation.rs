@@ -95,12 +95,7 @@ fn ns_rv_03_who_links_a_member_subscribes_to_its_end_and_is_told_by_the_announce
 fn ns_rv_05_a_member_put_out_while_it_was_away_says_so_and_is_not_ready() -> Result<()> {
     const READY: &str = "http://127.0.0.1:9415/readyz";
     let net = Net::new()?;
-    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
-    let blob = net.blob(&[2]);
-    for node in [&mut alice, &mut bob] {
-        node.start("up", &blob)?;
-    }
-    bob.reach("10.42.0.2")?;
+    let (alice, bob) = net.linked_pair()?;
     run(bob.host.command("curl").args(["-s", "-f", READY]))?;
     bob.host.set_loss_percent(100)?;
     net.group.revoke("bob");

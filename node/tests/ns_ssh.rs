@@ -64,12 +64,8 @@ fn client(program: &str, node: &Node, folder: &Path) -> Command {
 #[test]
 fn ns_vn_01_ssh_logs_in_and_copies_files_over_both_ip_versions() -> Result<()> {
     let net = Net::new()?;
-    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
-    let blob = net.blob(&[2]);
-    alice.start("up", &blob)?;
-    bob.start("up", &blob)?;
+    let (alice, bob) = net.linked_pair()?;
     let (ipv4, ipv6) = ("10.42.0.2".to_owned(), alice.ipv6()?);
-    bob.reach(&ipv4)?;
     bob.reach(&ipv6)?;
     let folder = net.group.path("ssh");
     let _server = serve(&alice, &folder)?;

@@ -157,12 +157,8 @@ fn ns_vn_10_a_packet_with_another_members_address_is_dropped_and_logged_once() -
     let mut mallory = net.node("mallory", 66, &["--ipv4", "10.42.0.3"])?;
     std::fs::remove_dir_all(net.group.path("ca/issued"))?;
     std::fs::create_dir(net.group.path("ca/issued"))?;
-    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
-    let blob = net.blob(&[2]);
-    alice.start("up", &blob)?;
-    bob.start("up", &blob)?;
-    bob.reach("10.42.0.2")?;
-    mallory.start("up", &blob)?;
+    let (alice, bob) = net.linked_pair()?;
+    mallory.start("up", &net.blob(&[2]))?;
     mallory.reach(&alice.ipv6()?)?;
 
     let words = ["-c", "5", "-i", "0.05", "-W", "1", "10.42.0.2"];
@@ -183,11 +179,7 @@ fn ns_vn_10_a_packet_with_another_members_address_is_dropped_and_logged_once() -
 #[test]
 fn ns_vn_10_a_node_does_not_send_what_is_not_from_its_host() -> Result<()> {
     let net = Net::new()?;
-    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
-    let blob = net.blob(&[2]);
-    alice.start("up", &blob)?;
-    bob.start("up", &blob)?;
-    bob.reach("10.42.0.2")?;
+    let (alice, bob) = net.linked_pair()?;
     bob.host.ip("address add 10.42.0.4/32 dev warren0")?;
     let words = ["-c", "3", "-i", "0.05", "-W", "1", "-I", "10.42.0.4", "10.42.0.2"];
     let ping = bob.host.command("ping").args(words).output()?;

@@ -1,6 +1,6 @@
 //! Answers to local clients and to the metrics server, from what the node tells of itself.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use pki::{SignedSecret, UnixTime};
@@ -181,8 +181,7 @@ impl Driver {
                 Err(Reply::Usage(format!("{ip} is no node's: the network keeps it for itself")))
             }
             Place::Outside => {
-                let [a, b, c, ..] = local.ipv6.segments();
-                let ipv6 = Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0);
+                let ipv6 = local.network6();
                 let ipv4 = local.subnet.map(|s| format!("{}/{} or ", s.network(), s.prefix()));
                 Err(Reply::Usage(format!(
                     "{ip} is not of the group's network: give an address in {}{ipv6}/{PREFIX6_LEN}",

@@ -38,6 +38,24 @@ impl Net {
         self.node(name, last, &["--ipv4", &format!("10.42.0.{last}")])
     }
 
+    /// Alice, 10.42.0.2, and Bob, 10.42.0.3, who has joined by her and reaches her.
+    pub fn linked_pair(&self) -> Result<(Node, Node)> {
+        let (mut alice, mut bob) = (self.pinned("alice", 2)?, self.pinned("bob", 3)?);
+        let blob = self.blob(&[2]);
+        alice.start("up", &blob)?;
+        bob.start("up", &blob)?;
+        bob.reach("10.42.0.2")?;
+        Ok((alice, bob))
+    }
+
+    /// A router, 192.0.2.254 on the LAN and 198.51.100.254 on the switch behind it, with its interface there.
+    pub fn router(&self) -> Result<(Host, Switch, String)> {
+        let (router, beyond) = (self.lab.router("router")?, self.lab.switch()?);
+        router.attach(&self.lan, &["192.0.2.254/24"])?;
+        let outside = router.attach(&beyond, &["198.51.100.254/24"])?;
+        Ok((router, beyond, outside))
+    }
+
     /// A host 192.0.2.`last` that is not in the group.
     pub fn host(&self, name: &str, last: u8) -> Result<Host> {
         let host = self.lab.host(name)?;

@@ -216,10 +216,8 @@ impl Links {
         session.stage = Stage::Retiring { until: cx.now.instant + RETIRE_AFTER };
         let (path, plpmtu) = (session.path, session.plpmtu);
         self.plan(former);
-        if let Some(heir) = self.table.session_mut(heir).filter(|heir| heir.path == path) {
-            heir.plpmtu = plpmtu;
-        }
-        if plpmtu.is_full() {
+        if let Some(session) = self.table.session_mut(heir).filter(|heir| heir.path == path) {
+            session.plpmtu = plpmtu;
             self.tell_limit(heir, cx);
         }
     }

@@ -163,6 +163,11 @@ impl Local {
         }
     }
 
+    /// The first of the IPv6 addresses of the group.
+    pub fn network6(&self) -> Ipv6Addr {
+        (u128::from(self.ipv6) - split(self.ipv6).1).into()
+    }
+
     fn place_v4(&self, ip: Ipv4Addr) -> Place {
         if ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified() {
             return Place::NotUnicast;

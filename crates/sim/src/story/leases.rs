@@ -54,14 +54,10 @@ pub(super) fn partition(seed: u64, figures: &mut Figures) -> Result<(), String> 
     story.wait_for_ring(Twice::Allowed)?;
     let merged = story.now();
     story.wait_for_leases(JOINED_MAX, Twice::Allowed)?;
-    while let Some((ip, holders)) = story.held_twice().first() {
-        if story.now() > merged + DECIDED_MAX {
-            return Err(format!(
-                "{ip} is held by {holders:?} {DECIDED_MAX:?} after the first ring"
-            ));
-        }
+    while !story.held_twice().is_empty() && story.now() <= merged + DECIDED_MAX {
         story.pass(LOOK_PAUSE, Twice::Allowed)?;
     }
+    story.check_holders()?;
 
     let (left, right) = story.hosts.iter().partition(|host| host.index() % 2 == 0);
     story.world.partition(&[left, right]);
@@ -92,9 +88,7 @@ pub(super) fn partition(seed: u64, figures: &mut Figures) -> Result<(), String> 
             return Err(format!("{without:?} have no address {LEASED_MAX:?} after the decision"));
         }
     }
-    if let Some((ip, holders)) = story.held_twice().first() {
-        return Err(format!("{ip} is held by {holders:?} {DECIDED_MAX:?} after the merge"));
-    }
+    story.check_holders()?;
     figures.decided_s = Some(seconds(decided - healed));
     figures.leased_s = Some(seconds(leased - healed));
     figures.uncopied = Some(story.uncopied() - uncopied);
@@ -141,14 +135,19 @@ impl LeaseStory {
         let end = self.now() + duration;
         while self.now() < end {
             self.world.run_until(end.min(self.now() + LOOK_PAUSE));
-            if twice == Twice::Never
-                && let Some((ip, holders)) = self.held_twice().first()
-            {
-                let at = seconds(self.now() - Instant::ZERO);
-                return Err(format!("{ip} is held by {holders:?} at {at:.1} s"));
+            if twice == Twice::Never {
+                self.check_holders()?;
             }
         }
         Ok(())
+    }
+
+    /// Refuses an address that two members hold now.
+    fn check_holders(&self) -> Result<(), String> {
+        let twice = self.held_twice();
+        let Some((ip, holders)) = twice.first() else { return Ok(()) };
+        let at = seconds(self.now() - Instant::ZERO);
+        Err(format!("{ip} is held by {holders:?} at {at:.1} s"))
     }
 
     fn wait_for_ring(&mut self, twice: Twice) -> Result<f64, String> {
