@@ -15,8 +15,9 @@ use warren_sim::world::{HostId, World};
 const SECOND: Duration = Duration::from_secs(1);
 /// In which time a revocation must have worked.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// In which time whoever has its place draws its shortcuts.
-const SHORTCUTS: Duration = Duration::from_secs(15);
+/// In which time whoever has its place has drawn its shortcuts and let go the links that nobody wants: what is told over a
+/// link that is just being closed is lost.
+const SHORTCUTS: Duration = Duration::from_secs(35);
 /// A new link is looked at within this time, though the one at its other end drops what it can.
 const LOOKED_AT: Duration = Duration::from_secs(3);
 /// A link lasts so long before it is subscribed to, at most, and the subscription is stored.

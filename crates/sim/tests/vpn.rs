@@ -104,7 +104,8 @@ fn sim_vn_01_members_ping_by_ipv4_and_ipv6() {
     );
 }
 
-/// The receiver of a first packet looks the sender up; that has begun when the session was asked for.
+/// The receiver of a first packet looks the sender up; that has begun when the session was asked for. A few of the
+/// members have round trips of 0.8 s with everybody: to look up, ask and link takes them longer than a packet waits.
 #[test]
 fn sim_vn_01_a_sender_is_looked_up_while_its_session_is_made() {
     let (mut world, hosts) = settled(&members(60), 3);
@@ -138,6 +139,7 @@ fn sim_vn_01_a_sender_is_looked_up_while_its_session_is_made() {
     let mean = common::mean(&times);
     println!("{} first packets: mean {mean:.3} s, p99 {p99:.3} s; {late} not in time", times.len());
     assert!(mean < 1.25, "{mean:.3} s");
+    assert!(late * 6 < times.len(), "{late} late, {} in time", times.len());
 }
 
 /// A path as narrow as IPv6 allows and silent about it: full packets pass in two pieces, and where datagrams of

@@ -17,7 +17,7 @@ use crate::bounds::Fill;
 use crate::rtt::Rtt;
 use crate::time::Instant;
 use crate::wire::dht::{Body, Message};
-use crate::wire::record::{Key, PAYLOAD_MAX, Record};
+use crate::wire::record::{Intent, Key, PAYLOAD_MAX, Record};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ impl Dht {
         cx: &mut Context<'_>,
     ) -> Result<(), CommandError> {
         self.check_command(key, !key.is_exclusive(), &payload, ttl)?;
-        let record = self.sign(key, payload.clone(), ttl, cx);
+        let record = self.sign(key, payload.clone(), ttl, Intent::Write, cx);
         let expiry = record.expiry;
         self.client.published.insert(key, Publication { payload, ttl, expiry, writes: 0 });
         let task = Task::put(record, cx);
@@ -135,15 +135,15 @@ impl Dht {
         if self.client.is_writing(key) {
             return Err(CommandError::Busy);
         }
-        let record = self.sign(key, payload.clone(), ttl, cx);
         let rival = match self.client.published.get_mut(&key) {
             Some(p) => {
-                (p.payload, p.ttl) = (payload, ttl);
+                (p.payload, p.ttl) = (payload.clone(), ttl);
                 Rival::Held
             }
             None if way == GiveWay::ToOne => Rival::Any,
             None => Rival::Most,
         };
+        let record = self.sign(key, payload, ttl, rival.intent(), cx);
         let task = Task::create(record, rival, cx);
         self.start(Some(op), task, cx);
         Ok(())
@@ -193,7 +193,8 @@ impl Dht {
         self.abandon_writes(key, cx);
         let ttl = self.client.published.remove(&key).map_or(TTL_MIN, |p| p.ttl);
         self.timers.cancel(Timer::Refresh(key));
-        let task = Task::withdraw(self.sign_withdrawal(key, ttl, cx), cx);
+        let withdrawal = self.sign(key, Vec::new(), ttl, Intent::Withdraw, cx);
+        let task = Task::withdraw(withdrawal, cx);
         self.start(Some(op), task, cx);
         Ok(())
     }
@@ -261,27 +262,13 @@ impl Dht {
         key: Key,
         payload: Vec<u8>,
         ttl: Duration,
-        cx: &mut Context<'_>,
-    ) -> Record {
-        self.signed(key, payload, ttl, false, cx)
-    }
-
-    fn sign_withdrawal(&mut self, key: Key, ttl: Duration, cx: &mut Context<'_>) -> Record {
-        self.signed(key, Vec::new(), ttl, true, cx)
-    }
-
-    fn signed(
-        &mut self,
-        key: Key,
-        payload: Vec<u8>,
-        ttl: Duration,
-        withdrawn: bool,
+        intent: Intent,
         cx: &mut Context<'_>,
     ) -> Record {
         self.client.seq = (self.client.seq + 1).max(cx.now.unix.0 << 16);
         let (owner, seq, expiry) = (self.me, self.client.seq, cx.now.unix + ttl);
         let signature = Vec::new();
-        let mut record = Record { key, owner, seq, expiry, withdrawn, payload, signature };
+        let mut record = Record { key, owner, seq, expiry, intent, payload, signature };
         record.signature = cx.signer.sign(&record.signed_bytes());
         record
     }
@@ -362,7 +349,8 @@ impl Dht {
         let Some(mut op) = self.client.ops.remove(&number) else { return };
         let (Task::Put { record, .. } | Task::Create { record, .. }) = &mut op.task else { return };
         let ttl = Duration::from_secs(record.expiry.0.saturating_sub(cx.now.unix.0));
-        *record = self.sign(record.key, std::mem::take(&mut record.payload), ttl, cx);
+        let payload = std::mem::take(&mut record.payload);
+        *record = self.sign(record.key, payload, ttl, record.intent, cx);
         match &mut op.task {
             Task::Put { asked, .. } => *asked = Asked::new(cx.rng.u64(), cx.now.instant),
             Task::Create { asked, stage, .. } => {
@@ -439,7 +427,8 @@ impl Dht {
                 if !time_out && now < until {
                     return true;
                 }
-                *record = self.sign(key, std::mem::take(&mut record.payload), ttl, cx);
+                let payload = std::mem::take(&mut record.payload);
+                *record = self.sign(key, payload, ttl, record.intent, cx);
                 *asked = Asked::new(cx.rng.u64(), now);
                 *stage = Stage::Reserve;
             }
@@ -510,7 +499,8 @@ impl Dht {
             self.counts.overflows += 1;
             return;
         }
-        let withdrawal = self.sign_withdrawal(key, ttl.max(TTL_MIN), cx);
+        let (none, ttl) = (Vec::new(), ttl.max(TTL_MIN));
+        let withdrawal = self.sign(key, none, ttl, Intent::Withdraw, cx);
         let task = Task::withdraw(withdrawal, cx);
         self.start(None, task, cx);
     }

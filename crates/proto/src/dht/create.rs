@@ -15,15 +15,17 @@
 //! elsewhere a round trip later, and need not wait for the majority.
 //!
 //! # Why it holds
-//! - A replica holds one committed record per key, and only expiry, its owner or a merge removes it.
+//! - A replica holds one committed record per key, its *vote*, and only expiry, its owner or a record that stands
+//!   above it removes it. A create that is not decided stands above nothing: its votes, copied to another replica,
+//!   change no vote there. A *renewal* is written by who had a majority, and stands above votes for others.
 //! - More than half means: of the distinct owners that answered and of the points that did not (`ask`). Two
 //!   such majorities share a replica, and it commits once. They do if they are of one moment: commits count that
 //!   come together within `VOTE_LIFE`, since a ring that grows has other owners soon.
 //! - When points change hands, the old owner stops to answer for them before the new one starts: a replica
 //!   says *not ready* for what is not its own, and for its own until it has copied it (`rehome`).
 //! - Two rings may each have an owner. When they merge, replicas copy to each other and keep, of two
-//!   committed records, the one of lower rank; they tell the loser, who asks a majority before it believes
-//!   it. The same order decides everywhere, so one remains.
+//!   renewals, the one of lower rank; they tell the loser, who asks a majority before it believes it. The same
+//!   order decides everywhere, so one remains. Both have been renewed soon after they were created (`publish`).
 //!
 //! # Why somebody wins
 //! The best claim is refused only by commits of worse ones. These had a majority, then they have won; or they
@@ -34,7 +36,7 @@ use super::store::Store;
 use crate::NodeId;
 use crate::time::{Instant, Now};
 use crate::wire::dht::{Body, Name, Refusal};
-use crate::wire::record::{Key, Record};
+use crate::wire::record::{Intent, Key, Record};
 use std::time::Duration;
 
 /// Life of a claim that is not committed: longer than reserve and commit take over a slow path, shorter than
@@ -60,6 +62,12 @@ pub(super) enum Merge {
     Decided { winner: Record, loser: NodeId },
 }
 
+/// Whether of two owners' records, which met because one was copied, the first is the one to stay. Neither is, if
+/// both are votes for creates that may be under way.
+fn stands_above(a: &Record, b: &Record) -> bool {
+    a.is_renewal() && (!b.is_renewal() || a.key.rank(a.owner) < b.key.rank(b.owner))
+}
+
 /// The replica's side.
 impl Store {
     /// Notes a claim.
@@ -67,7 +75,8 @@ impl Store {
         if let Some(reply) = self.committed_in_the_way(&record, now) {
             return reply;
         }
-        if self.holder(record.key, now.unix).is_some() {
+        // A renewal is granted whoever else would like the key.
+        if record.is_renewal() || self.holder(record.key, now.unix).is_some() {
             return Body::Granted;
         }
         self.drop_stale_claims(record.key, now.instant);
@@ -94,13 +103,15 @@ impl Store {
         }
     }
 
-    /// Makes a claim the record that holds the key, or renews that record.
+    /// Makes a claim the record that holds the key, or renews that record. A renewal needs no claim: the replica
+    /// may be new to the key.
     pub(super) fn commit(&mut self, record: Record, now: Now) -> Body {
         if let Some(reply) = self.committed_in_the_way(&record, now) {
             return reply;
         }
         self.drop_stale_claims(record.key, now.instant);
-        if self.holder(record.key, now.unix).is_none() {
+        let holder = self.holder(record.key, now.unix).map(|h| h.owner);
+        if holder.is_none() && !record.is_renewal() {
             let claims = self.entry(record.key).map_or(&[][..], |e| &e.claims);
             if !claims.iter().any(|c| c.record.owner == record.owner) {
                 return Body::Unclaimed;
@@ -109,9 +120,13 @@ impl Store {
                 return Body::Conflict { winner: claims[0].record.clone(), committed: false };
             }
         }
-        let key = record.key;
+        let (key, owner) = (record.key, record.owner);
         match self.insert(record, now.unix) {
             Ok(()) => {
+                // Whose vote this was learns it when it counts.
+                if let Some(other) = holder.filter(|&holder| holder != owner) {
+                    self.remove(Name { key, owner: other });
+                }
                 self.drop_claims(key, |_| true);
                 Body::Committed
             }
@@ -138,7 +153,7 @@ impl Store {
         }
     }
 
-    /// Takes a copy that another replica held: the one place where committed records may meet.
+    /// Takes a copy that another replica held: the one place where two renewals may meet.
     pub(super) fn merge(&mut self, copy: Record, now: Now) -> Merge {
         let name = Name { key: copy.key, owner: copy.owner };
         if self.get(name).is_some_and(|h| h.record.seq >= copy.seq) {
@@ -148,27 +163,33 @@ impl Store {
             true => self.holder(copy.key, now.unix).cloned(),
             false => None,
         };
-        match holder.filter(|h| h.owner != copy.owner && !copy.withdrawn) {
+        match holder.filter(|h| h.owner != copy.owner && !copy.is_withdrawn()) {
             None => {
                 // A refusal needs no answer: the replica is full and stays as it is.
                 let _full = self.insert(copy, now.unix);
                 Merge::Quiet
             }
-            Some(holder) if copy.key.rank(copy.owner) < copy.key.rank(holder.owner) => {
+            Some(holder) if stands_above(&copy, &holder) => {
                 let (winner, loser) = (copy.clone(), holder.owner);
                 self.remove(Name { key: holder.key, owner: holder.owner });
                 let _full = self.insert(copy, now.unix);
                 Merge::Decided { winner, loser }
             }
-            Some(holder) => Merge::Decided { winner: holder, loser: copy.owner },
+            Some(holder) if stands_above(&holder, &copy) => {
+                Merge::Decided { winner: holder, loser: copy.owner }
+            }
+            Some(_undecided) => Merge::Quiet,
         }
     }
 
-    /// A committed record of another owner, or a newer one of the same.
+    /// A committed record of another owner, or a newer one of the same. Of two renewals the one that is here stays:
+    /// its copies decide.
     fn committed_in_the_way(&self, record: &Record, now: Now) -> Option<Body> {
-        let other = self.holder(record.key, now.unix).filter(|h| h.owner != record.owner);
+        let stays =
+            |h: &&Record| h.owner != record.owner && (h.is_renewal() || !record.is_renewal());
+        let other = self.holder(record.key, now.unix).filter(stays);
         let own = self.get(Name { key: record.key, owner: record.owner }).map(|h| &h.record);
-        let own = own.filter(|h| h.seq > record.seq || h.withdrawn && h.seq == record.seq);
+        let own = own.filter(|h| h.seq > record.seq || h.is_withdrawn() && h.seq == record.seq);
         let winner = other.or(own)?.clone();
         Some(Body::Conflict { winner, committed: true })
     }
@@ -210,6 +231,16 @@ pub(super) enum Vote {
     Expired,
     /// The replica refuses, for another reason.
     No,
+}
+
+impl Rival {
+    /// What such a create wants with the key.
+    pub(super) fn intent(self) -> Intent {
+        match self {
+            Rival::Held => Intent::Renew,
+            Rival::Most | Rival::Any => Intent::Write,
+        }
+    }
 }
 
 impl Vote {

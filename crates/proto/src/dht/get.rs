@@ -110,7 +110,7 @@ impl Get {
         let page = Page { ready, more: more && last.is_some(), digest, last, holder: last };
         for record in records {
             let is_wanted = record.key == self.key
-                && !record.withdrawn
+                && !record.is_withdrawn()
                 && record.is_live(cx.now.unix)
                 && self.found.get(&record.owner).is_none_or(|f| f.seq < record.seq)
                 && self.found.len() + self.unverified.len() < VALUES_MAX;

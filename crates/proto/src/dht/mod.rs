@@ -322,11 +322,9 @@ impl Dht {
     /// The records kept here that count at `now`: as a replica, or for a while after it was one.
     pub fn kept(&self, now: UnixTime) -> impl Iterator<Item = Kept> + '_ {
         let all = self.store.entries.values().flat_map(|entry| entry.held.values());
-        all.map(|held| &held.record).filter(move |r| r.is_live(now) && !r.withdrawn).map(|r| Kept {
-            key: r.key,
-            owner: r.owner,
-            seq: r.seq,
-        })
+        all.map(|held| &held.record)
+            .filter(move |r| r.is_live(now) && !r.is_withdrawn())
+            .map(|r| Kept { key: r.key, owner: r.owner, seq: r.seq })
     }
 
     /// The keys under which this node has written something that it keeps alive, as far as the replicas know.

@@ -8,7 +8,7 @@ use super::client::Task;
 use super::create::Rival;
 use super::{CommandError, Context, Dht, Effect, Event, OpId, Timer};
 use crate::time::UnixTime;
-use crate::wire::record::{Key, Record};
+use crate::wire::record::{Intent, Key, Record};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl Dht {
         cx: &mut Context<'_>,
     ) -> Result<(), CommandError> {
         self.check_value(&payload, ttl)?;
-        let record = self.sign(key, payload, ttl, cx);
+        let record = self.sign(key, payload, ttl, Intent::Write, cx);
         let task = Task::put(record, cx);
         self.start(Some(op), task, cx);
         Ok(())
@@ -89,10 +89,12 @@ impl Dht {
             return;
         }
         let (payload, ttl) = (p.payload.clone(), p.ttl);
-        let record = self.sign(key, payload, ttl, cx);
         let task = match key.is_exclusive() {
-            false => Task::put(record, cx),
-            true => Task::create(record, Rival::Held, cx),
+            false => Task::put(self.sign(key, payload, ttl, Intent::Write, cx), cx),
+            true => {
+                let rival = Rival::Held;
+                Task::create(self.sign(key, payload, ttl, rival.intent(), cx), rival, cx)
+            }
         };
         self.start(None, task, cx);
     }

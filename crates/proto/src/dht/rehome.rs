@@ -60,6 +60,8 @@ pub(super) enum Territory {
 #[derive(Debug, Default)]
 pub(super) struct Rehome {
     sides: Option<Sides>,
+    /// Whether the ring was right around us once: who has just come may know nodes only that are far.
+    has_place: bool,
     comparisons: BTreeMap<u64, Comparison>,
     checks_soon: u8,
     next_layer: u8,
@@ -124,6 +126,9 @@ impl Rehome {
         if !holds_point_of(self.own(me), key) {
             return Territory::Foreign;
         }
+        if self.sides.is_some() && !self.has_place {
+            return Territory::NotReady;
+        }
         let mut guarded = self.comparisons.values().filter(|c| c.guards);
         match guarded.any(|c| holds_point_of(c.range, key)) {
             true => Territory::NotReady,
@@ -168,6 +173,11 @@ fn boundary(a: NodeId, b: NodeId) -> NodeId {
 
 /// The changes of the ring.
 impl Dht {
+    /// The ring is right around us for the first time: from now on this node speaks for its part of it.
+    pub fn handle_joined(&mut self) {
+        self.rehome.has_place = true;
+    }
+
     /// Says who the nearest nodes on either side are; both are `None` when this node is alone.
     pub fn neighbours(
         &mut self,

@@ -40,6 +40,12 @@ impl Pending {
         Fill::new("messages that wait for a certificate", self.0.len(), PENDING_MAX)
     }
 
+    /// Whether a copy of what is under this key is here, but not proven yet.
+    fn has_copy_of(&self, key: Key, now: Instant) -> bool {
+        let mut copies = self.0.iter().filter(|w| w.until > now);
+        copies.any(|w| matches!(&w.message.body, Body::Copy(r) if r.key == key))
+    }
+
     pub(super) fn forget_old(&mut self, now: Instant) {
         self.0.retain(|w| w.until > now);
     }
@@ -80,7 +86,7 @@ impl Dht {
         if is_copy && territory == Territory::Foreign {
             return;
         }
-        if !is_copy && territory != Territory::Own {
+        if !is_copy && (territory != Territory::Own || self.is_being_copied(record.key, cx)) {
             return send(cx, from, message.id, Body::NotReady);
         }
         match self.certificates.check(record, cx) {
@@ -97,6 +103,13 @@ impl Dht {
                 send(cx, from, id, ask);
             }
         }
+    }
+
+    /// Whether an exclusive key seems to be free here, but only until a copy is proven that has come.
+    fn is_being_copied(&self, key: Key, cx: &Context<'_>) -> bool {
+        key.is_exclusive()
+            && self.store.holder(key, cx.now.unix).is_none()
+            && self.pending.has_copy_of(key, cx.now.instant)
     }
 
     /// Takes a certificate that somebody waits for.
@@ -157,15 +170,19 @@ impl Dht {
         let reply = match message.body {
             Body::Copy(record) => return self.take_copy(record, cx),
             Body::Withdraw(record) => self.store.withdraw(record, now),
-            Body::Put(r) if !r.key.is_exclusive() && !r.withdrawn => {
+            Body::Put(r) if !r.key.is_exclusive() && !r.is_withdrawn() => {
                 match self.store.put(r, now.unix) {
                     Ok(()) => Body::Stored,
                     Err(InTheWay::Record(winner)) => Body::Conflict { winner, committed: true },
                     Err(InTheWay::Refusal(refusal)) => Body::Refused(refusal),
                 }
             }
-            Body::Reserve(r) if r.key.is_exclusive() && !r.withdrawn => self.store.reserve(r, now),
-            Body::Commit(r) if r.key.is_exclusive() && !r.withdrawn => self.store.commit(r, now),
+            Body::Reserve(r) if r.key.is_exclusive() && !r.is_withdrawn() => {
+                self.store.reserve(r, now)
+            }
+            Body::Commit(r) if r.key.is_exclusive() && !r.is_withdrawn() => {
+                self.store.commit(r, now)
+            }
             _ => Body::Refused(Refusal::Forbidden),
         };
         send(cx, from, message.id, reply);

@@ -118,7 +118,7 @@ impl Store {
     /// What is under a key and counts at `now`, in order of owners, withdrawn records left out.
     pub(super) fn live(&self, key: Key, now: UnixTime) -> impl Iterator<Item = &Held> {
         let all = self.entry(key).into_iter().flat_map(|e| e.held.values());
-        all.filter(move |h| h.record.is_live(now) && !h.record.withdrawn)
+        all.filter(move |h| h.record.is_live(now) && !h.record.is_withdrawn())
     }
 
     /// Who holds an exclusive key.

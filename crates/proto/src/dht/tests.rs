@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ring;
-use crate::wire::record::{Kind, REPLICAS};
+use crate::wire::record::{Intent, Kind, REPLICAS};
 use aws_lc_rs::digest::{SHA256, digest};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,6 +114,7 @@ impl Ring {
                 _ => (Some(same[(at + n - 1) % n]), Some(same[(at + 1) % n])),
             };
             self.with(id, |dht, cx| dht.neighbours(left, right, cx));
+            self.with(id, |dht, _| dht.handle_joined());
         }
     }
 
@@ -552,7 +553,7 @@ fn a_flood_does_not_exceed_the_limits() {
             owner: NodeId::from_bytes(owner),
             seq: n,
             expiry: now + HOUR,
-            withdrawn: false,
+            intent: Intent::Write,
             payload: vec![1; ring.rng.below(512)],
             signature: Vec::new(),
         };
@@ -604,5 +605,6 @@ fn a_forged_record_is_neither_stored_nor_reported() {
     assert!(ring.nodes.values().map(|n| n.dht.counts().forged).sum::<u64>() > 0);
 }
 
+mod place;
 mod read;
 mod vote;

@@ -189,6 +189,7 @@ impl Node {
             Effect::Joined => {
                 let after = now.instant - self.started;
                 self.event(Event::Joined { instance, after });
+                self.with_dht(instance, now, |dht, _| dht.handle_joined());
                 self.with_vpn_over(instance, |vpn| vpn.handle_joined(now.instant));
             }
             Effect::ConnectFailed(node) => {

@@ -9,7 +9,6 @@ use super::route::{self, Decision};
 use super::{Context, Effect, Overlay, PEERS_MAX, Timer};
 use crate::NodeId;
 use crate::bounds::Fill;
-use crate::ring::Side;
 use crate::time::Instant;
 use crate::wire::connect::{Connect, Purpose};
 use crate::wire::routed::{Mode, Protocol, Routed};
@@ -21,6 +20,8 @@ const REQUESTS_MAX: usize = 128;
 /// Times that a connect request is sent, with pauses of 1 s, 2 s and 4 s.
 const REQUEST_TRIES: u32 = 3;
 const REQUEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long answers to a question about our own position are waited for: several hops of the longest delays.
+const PLACE_PATIENCE: Duration = Duration::from_secs(4);
 /// Nodes being dialled at most: a question about our own position has answers from whoever likes to.
 const DIALLING_MAX: usize = 256;
 /// Candidates whose pause is remembered at most.
@@ -35,6 +36,8 @@ pub(super) struct Requests {
     /// Nodes being dialled, with the purposes that their link will get.
     dialling: BTreeMap<NodeId, Purposes>,
     backoff: BTreeMap<NodeId, Backoff>,
+    /// Whether a question about our own position was ever answered.
+    place_told: bool,
 }
 
 #[derive(Debug)]
@@ -76,10 +79,9 @@ impl Requests {
             + self.open.values().filter(|r| r.purpose == purpose).count()
     }
 
-    /// Whether no request for our own position waits for its first answer, and no answerer for its link.
+    /// Whether somebody has told who is around our own position, and nobody of those waits for its link.
     pub(super) fn place_is_known(&self) -> bool {
-        !self.open.values().any(|r| r.mode == Mode::Annealing)
-            && !self.dialling.values().any(|p| p.has(Purpose::Near))
+        self.place_told && !self.dialling.values().any(|p| p.has(Purpose::Near))
     }
 
     /// When the next candidate may be tried again.
@@ -150,13 +152,15 @@ impl Overlay {
     pub(super) fn request_is_due(&mut self, token: u32, cx: &mut Context<'_>) {
         let Some(request) = self.requests.open.get_mut(&token) else { return };
         // Questions about our own position may have several answers and are repeated by `stabilise`.
-        let tries_max = if request.destination == self.me { 1 } else { REQUEST_TRIES };
+        let is_of_place = request.destination == self.me;
+        let tries_max = if is_of_place { 1 } else { REQUEST_TRIES };
         if request.tries >= tries_max {
             self.give_up(token, cx);
             return;
         }
         request.tries += 1;
-        let pause = REQUEST_PAUSE * (1 << (request.tries - 1));
+        let pause =
+            if is_of_place { PLACE_PATIENCE } else { REQUEST_PAUSE * (1 << (request.tries - 1)) };
         let (mode, destination, via) = (request.mode, request.destination, request.via);
         let purpose = request.purpose;
         let first = request.first.filter(|first| self.peers.contains_key(first));
@@ -224,13 +228,11 @@ impl Overlay {
             self.counters.dropped_malformed += 1;
             return;
         };
-        let Some(request) = self.requests.open.get_mut(&connect.token) else { return };
+        let Some(request) = self.requests.open.get(&connect.token) else { return };
         let (node, purpose) = (message.source, request.purpose);
         // Both flanks answer a question about our own position; all others have one answer.
         if request.destination == self.me {
-            if request.mode == Mode::Annealing {
-                request.mode = Mode::Directional(Side::Left);
-            }
+            self.requests.place_told = true;
         } else {
             self.requests.open.remove(&connect.token);
             self.timers.cancel(Timer::Request(connect.token));

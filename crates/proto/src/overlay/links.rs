@@ -19,6 +19,8 @@ use std::time::Duration;
 const UNWANTED_GRACE: Duration = Duration::from_secs(30);
 /// The same when the table is nearly full: time to ask for one's place in the ring and to be answered.
 const UNWANTED_GRACE_MIN: Duration = Duration::from_secs(3);
+/// How long a node that joins waits for its neighbours to tell that it is theirs: they do at once, and it may be lost.
+const STATUS_PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two draws while shortcuts are missing; grows with draws that gave nothing new.
 const SHORTCUT_PAUSE: Duration = Duration::from_secs(1);
 /// Pause between two looks at shortcuts that are complete.
@@ -83,6 +85,8 @@ impl Overlay {
         }
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.endpoint = endpoint;
+            // It may have started again and know nothing.
+            entry.status_sent = None;
             self.bootstrap.linked(peer, endpoint);
             entry.purposes.0 |= self.requests.linked(peer).0;
             return self.reconsider(cx);
@@ -198,11 +202,15 @@ impl Overlay {
             self.timers.set_earlier(Timer::Stabilise, now + STABILISE_FIRST);
         }
         let nobody_nearer = near::missing(self.me, &linked, &told, 1).is_empty();
-        let heard = linked.iter().any(|id| self.peers[id].status_sent.is_some());
+        // Whose word was lost does not keep us out for ever.
+        let takes_us = |id: &NodeId| {
+            let peer = &self.peers[id];
+            peer.told.contains(&self.me) || now >= peer.linked_at + STATUS_PATIENCE
+        };
         if !self.joined
             && neighbours.0.is_some()
             && nobody_nearer
-            && heard
+            && [neighbours.0, neighbours.1].iter().flatten().all(takes_us)
             && self.requests.place_is_known()
         {
             self.joined = true;
@@ -308,6 +316,9 @@ impl Overlay {
                 let mode = Mode::Directional(side);
                 self.request(Purpose::Near, mode, self.me, None, Some(first), cx);
             }
+        }
+        if !self.joined {
+            self.reconsider(cx);
         }
         let pause = cx.rng.jitter(self.stabilise_pause, 0.2);
         self.stabilise_pause = (self.stabilise_pause * 2).min(STABILISE_LAST);

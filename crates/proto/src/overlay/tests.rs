@@ -3,7 +3,7 @@
 use super::shortcut::{Fingers, Harmonic};
 use super::*;
 use crate::UnixTime;
-use crate::wire::connect::Purpose;
+use crate::wire::connect::{Connect, Purpose};
 use std::collections::BTreeMap;
 
 const DELAY: Duration = Duration::from_millis(20);
@@ -270,4 +270,105 @@ fn links_that_nobody_wants_are_closed() {
         let near = node.peers.values().filter(|p| p.purposes.has(Purpose::Near)).count();
         assert!((4..=8).contains(&near), "{near} near neighbours");
     }
+}
+
+/// A newcomer with a link to one node: what it asks by it.
+struct Newcomer {
+    overlay: Overlay,
+    rng: Rng,
+    now: Instant,
+    asked: Vec<Connect>,
+}
+
+const ME: NodeId = NodeId::from_bytes([1; 20]);
+const FAR: NodeId = NodeId::from_bytes([200; 20]);
+
+impl Newcomer {
+    fn new() -> Newcomer {
+        let overlay = Overlay::new(ME, harmonic(), vec![endpoint(FAR)], &[], Instant::ZERO);
+        let (rng, now) = (Rng::new([1; 32]), Instant::ZERO);
+        let mut newcomer = Newcomer { overlay, rng, now, asked: Vec::new() };
+        newcomer.with(|overlay, cx| overlay.handle_linked(FAR, endpoint(FAR), cx));
+        newcomer
+    }
+
+    fn with(&mut self, act: impl FnOnce(&mut Overlay, &mut Context<'_>)) {
+        let mut effects = Vec::new();
+        let now = Now { instant: self.now, unix: UnixTime(0) };
+        act(&mut self.overlay, &mut Context { now, rng: &mut self.rng, effects: &mut effects });
+        for effect in effects {
+            let Effect::Send { message, .. } = effect else { continue };
+            if let Control::Routed(bytes) = Control::parse(&message).expect("our own bytes") {
+                let routed = Routed::parse(bytes).expect("our own bytes");
+                self.asked.extend(Connect::parse(routed.payload).ok());
+            }
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.with(Overlay::handle_timeout);
+    }
+
+    /// The node answers what it was asked last.
+    fn hear_answer(&mut self) {
+        let question = self.asked.last().expect("it asked").clone();
+        let payload = Connect { accepted: true, answer_via: None, ..question }.emit();
+        self.with(|overlay, cx| {
+            let message = overlay.message(Mode::Exact, Protocol::ConnectReply, ME, None, &payload);
+            overlay.handle_connect_reply(Routed { source: FAR, ..message }, cx);
+        });
+    }
+}
+
+/// A host far away has answers after a second and more. Without one it would take the whole ring for its own.
+#[test]
+fn unit_ad_03_who_joins_is_told_its_place_and_does_not_guess_it() {
+    let mut newcomer = Newcomer::new();
+    for _ in 0..80 {
+        newcomer.pass(Duration::from_millis(100));
+    }
+    assert!(!newcomer.overlay.is_joined(), "nobody has answered");
+    newcomer.asked.clear();
+    while newcomer.asked.is_empty() {
+        newcomer.pass(Duration::from_millis(100));
+    }
+    newcomer.pass(Duration::from_millis(1_500));
+    newcomer.hear_answer();
+    assert!(newcomer.overlay.is_joined());
+}
+
+/// Whoever is linked first may be far from being a neighbour. Its status says so, and is lost at times.
+#[test]
+fn unit_ad_03_who_joins_is_a_neighbour_to_its_neighbours_first() {
+    let far_tells = |neighbours: Vec<NodeId>| {
+        let mut newcomer = Newcomer::new();
+        newcomer.hear_answer();
+        assert!(!newcomer.overlay.is_joined());
+        let status = Status { keep: true, left: neighbours, right: Vec::new() };
+        newcomer.with(|overlay, cx| overlay.handle_status(FAR, status, cx));
+        newcomer
+    };
+    assert!(far_tells(vec![ME]).overlay.is_joined());
+    let mut newcomer = far_tells(Vec::new());
+    assert!(!newcomer.overlay.is_joined());
+    for _ in 0..40 {
+        newcomer.pass(Duration::from_millis(100));
+    }
+    assert!(newcomer.overlay.is_joined());
+}
+
+/// A peer that starts again knows nothing of what it was told before.
+#[test]
+fn who_is_linked_again_is_told_our_neighbours_again() {
+    let mut newcomer = Newcomer::new();
+    let statuses = |newcomer: &mut Newcomer| {
+        let mut effects = Vec::new();
+        let now = Now { instant: newcomer.now, unix: UnixTime(0) };
+        let cx = &mut Context { now, rng: &mut newcomer.rng, effects: &mut effects };
+        newcomer.overlay.handle_linked(FAR, endpoint(FAR), cx);
+        let sent = |effect: &Effect| matches!(effect, Effect::Send { message, .. } if matches!(Control::parse(message), Ok(Control::Status(_))));
+        effects.iter().filter(|effect| sent(effect)).count()
+    };
+    assert_eq!(statuses(&mut newcomer), 1);
 }

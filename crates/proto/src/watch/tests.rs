@@ -2,6 +2,7 @@
 
 use super::alarm::TELL_PAUSE;
 use super::*;
+use crate::wire::record::Intent;
 
 fn id(n: u8) -> NodeId {
     NodeId::from_bytes([n; 20])
@@ -48,7 +49,7 @@ impl Member {
             owner,
             seq: 1,
             expiry: pki::UnixTime(1_800_000_000),
-            withdrawn: false,
+            intent: Intent::Write,
             payload: payload.to_vec(),
             signature: Vec::new(),
         };

@@ -348,7 +348,7 @@ fn range(r: &mut Reader<'_>) -> Parsed<Range> {
 
 fn withdrawn(r: &mut Reader<'_>) -> Parsed<Record> {
     let record = Record::parse(r)?;
-    if record.withdrawn { Ok(record) } else { Err(Malformed::Field("record flags")) }
+    if record.is_withdrawn() { Ok(record) } else { Err(Malformed::Field("intent")) }
 }
 
 fn refusal(r: &mut Reader<'_>) -> Parsed<Refusal> {
@@ -421,19 +421,20 @@ fn emit_many<T>(items: &[T], out: &mut Vec<u8>, emit: impl Fn(&T, &mut Vec<u8>))
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Kind, PAYLOAD_MAX, SIGNATURE_MAX};
+    use super::super::record::{Intent, Kind, PAYLOAD_MAX, SIGNATURE_MAX};
     use super::*;
     use crate::time::UnixTime;
     use proptest::prelude::*;
 
-    fn record(withdrawn: bool) -> Record {
+    fn record(intent: Intent) -> Record {
+        let payload_len = if intent == Intent::Withdraw { 0 } else { PAYLOAD_MAX };
         Record {
             key: Key::derive(Kind::Exclusive, "test", b"k"),
             owner: NodeId::from_bytes([7; 20]),
             seq: 9,
             expiry: UnixTime(1_000),
-            withdrawn,
-            payload: vec![5; if withdrawn { 0 } else { PAYLOAD_MAX }],
+            intent,
+            payload: vec![5; payload_len],
             signature: vec![6; SIGNATURE_MAX],
         }
     }
@@ -441,30 +442,35 @@ mod tests {
     /// One message of each type, at its largest.
     fn samples() -> Vec<Body> {
         let id = NodeId::from_bytes([3; 20]);
-        let key = record(false).key;
+        let key = record(Intent::Write).key;
         let name = Name { key, owner: id };
         let range = Range { from: id, to: key.id() };
         vec![
-            Body::Put(record(false)),
+            Body::Put(record(Intent::Write)),
             Body::Get { key, after: Some(id), budget: 900 },
             Body::Get { key, after: None, budget: 0 },
-            Body::Reserve(record(false)),
-            Body::Commit(record(false)),
-            Body::Withdraw(record(true)),
+            Body::Reserve(record(Intent::Write)),
+            Body::Commit(record(Intent::Write)),
+            Body::Withdraw(record(Intent::Withdraw)),
             Body::CertificateGet(id),
             Body::Compare { range, digest: 77, owned: true },
             Body::List { range, after: Some(name) },
             Body::Want(vec![name; WANT_MAX]),
-            Body::Copy(record(false)),
-            Body::Notice(record(false)),
+            Body::Copy(record(Intent::Renew)),
+            Body::Notice(record(Intent::Write)),
             Body::Stored,
             Body::Refused(Refusal::Full),
             Body::NotReady,
             Body::NeedCertificate,
-            Body::Values { ready: true, more: true, digest: 3, records: vec![record(false)] },
+            Body::Values {
+                ready: true,
+                more: true,
+                digest: 3,
+                records: vec![record(Intent::Write)],
+            },
             Body::Granted,
             Body::Committed,
-            Body::Conflict { winner: record(false), committed: true },
+            Body::Conflict { winner: record(Intent::Write), committed: true },
             Body::Unclaimed,
             Body::Withdrawn,
             Body::Certificate { owner: id, certificate: vec![1; CERTIFICATE_MAX] },
@@ -498,9 +504,9 @@ mod tests {
 
     #[test]
     fn a_withdrawal_must_carry_a_withdrawn_record() {
-        let mut bytes = Message { id: 1, body: Body::Put(record(false)) }.emit();
+        let mut bytes = Message { id: 1, body: Body::Put(record(Intent::Write)) }.emit();
         bytes[0] = 0x05;
-        assert_eq!(Message::parse(&bytes), Err(Malformed::Field("record flags")));
+        assert_eq!(Message::parse(&bytes), Err(Malformed::Field("intent")));
     }
 
     proptest! {

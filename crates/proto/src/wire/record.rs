@@ -1,10 +1,10 @@
 //! A record of the DHT: a small value under a key, signed by its owner.
 //!
 //! ```text
-//! +--------+----------+-----+--------+-------+-------------+---------+---------------+-----------+
-//! | key 20 | owner 20 | seq | expiry | flags | payload len | payload | signature len | signature |
-//! |        |          | 8   | 8      | 1     | 2           | ≤ 512   | 1             | ≤ 72      |
-//! +--------+----------+-----+--------+-------+-------------+---------+---------------+-----------+
+//! +--------+----------+-----+--------+--------+-------------+---------+---------------+-----------+
+//! | key 20 | owner 20 | seq | expiry | intent | payload len | payload | signature len | signature |
+//! |        |          | 8   | 8      | 1      | 2           | ≤ 512   | 1             | ≤ 72      |
+//! +--------+----------+-----+--------+--------+-------------+---------+---------------+-----------+
 //! ```
 //! The owner signs a domain string and everything before the signature length. What may be written under a
 //! key is part of the key: its last byte names the [`Kind`], so nobody can write one kind under a key that
@@ -109,6 +109,18 @@ pub fn layer(point: NodeId, index: u8) -> NodeId {
     (0..index % REPLICAS).fold(point, |p, _| ring::offset(p, gap, Side::Right))
 }
 
+/// What the owner of a record wants with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Intent {
+    /// A value; under an exclusive key the wish to hold it.
+    Write = 0,
+    /// The owner takes back what it wrote; the payload is empty.
+    Withdraw = 1,
+    /// A majority of replicas gave the owner the exclusive key before: it renews what it holds.
+    Renew = 2,
+}
+
 /// A value under a key, signed by its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -120,8 +132,8 @@ pub struct Record {
     pub seq: u64,
     /// From when on it counts no longer.
     pub expiry: UnixTime,
-    /// The owner takes back what it wrote; the payload is empty.
-    pub withdrawn: bool,
+    /// What the owner wants with it.
+    pub intent: Intent,
     /// The value, at most [`PAYLOAD_MAX`] bytes.
     pub payload: Vec<u8>,
     /// Signature of the owner, at most [`SIGNATURE_MAX`] bytes.
@@ -133,15 +145,20 @@ impl Record {
     pub fn parse(r: &mut Reader<'_>) -> Result<Record, Malformed> {
         let key = Key::from_id(r.id()?).ok_or(Malformed::Field("key"))?;
         let (owner, seq, expiry) = (r.id()?, r.u64()?, UnixTime(r.u64()?));
-        let withdrawn = flag(r, "record flags")?;
+        let intent = match r.u8()? {
+            0 => Intent::Write,
+            1 => Intent::Withdraw,
+            2 if key.is_exclusive() => Intent::Renew,
+            _ => return Err(Malformed::Field("intent")),
+        };
         let payload = bounded(r.u16()?.into(), PAYLOAD_MAX, "payload length")?;
-        if withdrawn && payload != 0 {
+        if intent == Intent::Withdraw && payload != 0 {
             return Err(Malformed::Field("payload length"));
         }
         let payload = r.take(payload)?.to_vec();
         let signature = bounded(r.u8()?.into(), SIGNATURE_MAX, "signature length")?;
         let signature = r.take(signature)?.to_vec();
-        Ok(Record { key, owner, seq, expiry, withdrawn, payload, signature })
+        Ok(Record { key, owner, seq, expiry, intent, payload, signature })
     }
 
     /// Appends the record to a message.
@@ -170,6 +187,16 @@ impl Record {
         u64::from_be_bytes(first_bytes(hash.as_ref()))
     }
 
+    /// Whether the owner has taken it back.
+    pub fn is_withdrawn(&self) -> bool {
+        self.intent == Intent::Withdraw
+    }
+
+    /// Whether a majority gave the owner the key before, as it says.
+    pub fn is_renewal(&self) -> bool {
+        self.intent == Intent::Renew
+    }
+
     /// Whether the record still counts at `now`.
     pub fn is_live(&self, now: UnixTime) -> bool {
         self.expiry > now
@@ -180,7 +207,7 @@ impl Record {
         out.extend_from_slice(self.owner.as_bytes());
         out.extend_from_slice(&self.seq.to_be_bytes());
         out.extend_from_slice(&self.expiry.0.to_be_bytes());
-        out.push(u8::from(self.withdrawn));
+        out.push(self.intent as u8);
         out.extend_from_slice(&(self.payload.len() as u16).to_be_bytes());
         out.extend_from_slice(&self.payload);
     }
@@ -219,7 +246,7 @@ mod tests {
             let record = Record {
                 key: Key::derive(Kind::Slot, "test", &name),
                 owner: NodeId::from_bytes(owner),
-                seq, expiry: UnixTime(expiry), withdrawn: false, payload, signature,
+                seq, expiry: UnixTime(expiry), intent: Intent::Write, payload, signature,
             };
             let mut bytes = Vec::new();
             record.emit(&mut bytes);

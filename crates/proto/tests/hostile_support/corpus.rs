@@ -19,7 +19,7 @@ use warren_proto::wire::hello::{self, Cover};
 use warren_proto::wire::ip::protocol;
 use warren_proto::wire::news::{Items, Standing, lists};
 use warren_proto::wire::probe::{Invite, Probe, ProbeReply};
-use warren_proto::wire::record::{Key, Kind, Record};
+use warren_proto::wire::record::{Intent, Key, Kind, Record};
 use warren_proto::wire::routed::{Mode, Protocol, Routed};
 use warren_proto::{NodeId, UnixTime};
 
@@ -203,45 +203,50 @@ pub fn connects() -> Vec<Vec<u8>> {
 
 /// Messages of the hash table, of every kind.
 pub fn dhts() -> Vec<Vec<u8>> {
-    let record = |withdrawn| Record {
+    let record = |intent| Record {
         key: Key::derive(Kind::Exclusive, "test", b"k"),
         owner: id(7),
         seq: 9,
         expiry: NOW + Duration::from_secs(600),
-        withdrawn,
-        payload: vec![5; if withdrawn { 0 } else { 40 }],
+        intent,
+        payload: vec![5; if intent == Intent::Withdraw { 0 } else { 40 }],
         signature: vec![6; 64],
     };
-    let (key, owner) = (record(false).key, id(3));
+    let (key, owner) = (record(Intent::Write).key, id(3));
     let name = Name { key, owner };
     let revocation = Record {
         key: Key::derive(Kind::Revocation, "test", b"k"),
         payload: notices()[0].clone(),
-        ..record(false)
+        ..record(Intent::Write)
     };
     let range = Range { from: owner, to: key.id() };
     let bodies = [
-        Body::Put(record(false)),
+        Body::Put(record(Intent::Write)),
         Body::Put(revocation),
         Body::Get { key, after: Some(owner), budget: 900 },
         Body::Get { key, after: None, budget: 0 },
-        Body::Reserve(record(false)),
-        Body::Commit(record(false)),
-        Body::Withdraw(record(true)),
+        Body::Reserve(record(Intent::Write)),
+        Body::Commit(record(Intent::Write)),
+        Body::Withdraw(record(Intent::Withdraw)),
         Body::CertificateGet(owner),
         Body::Compare { range, digest: 77, owned: true },
         Body::List { range, after: Some(name) },
         Body::Want(vec![name; 3]),
-        Body::Copy(record(false)),
-        Body::Notice(record(false)),
+        Body::Copy(record(Intent::Renew)),
+        Body::Notice(record(Intent::Write)),
         Body::Stored,
         Body::Refused(Refusal::Full),
         Body::NotReady,
         Body::NeedCertificate,
-        Body::Values { ready: true, more: true, digest: 3, records: vec![record(false); 2] },
+        Body::Values {
+            ready: true,
+            more: true,
+            digest: 3,
+            records: vec![record(Intent::Write); 2],
+        },
         Body::Granted,
         Body::Committed,
-        Body::Conflict { winner: record(false), committed: true },
+        Body::Conflict { winner: record(Intent::Write), committed: true },
         Body::Unclaimed,
         Body::Withdrawn,
         Body::Certificate { owner, certificate: vec![1; 400] },

@@ -1,5 +1,7 @@
-//! One create, its replicas played by hand: votes are of one moment.
+//! One create, its replicas played by hand: votes are of one moment. And one replica: what changes its vote.
 
+use super::create::Merge;
+use super::store::Store;
 use super::*;
 
 /// A node that creates, and what it asks.
@@ -110,4 +112,76 @@ fn unit_ad_03_who_could_not_renew_asks_again_within_seconds() {
     }
     let waited = owner.wait_for_question();
     assert!(waited < Duration::from_secs(4), "{waited:?}");
+}
+
+/// A record of one of two owners; the first has the better rank for the key.
+fn of_two(which: usize, intent: Intent, seq: u64) -> Record {
+    let key = key(Kind::Exclusive, 1);
+    let mut owners = [[5; 20], [6; 20]].map(NodeId::from_bytes);
+    owners.sort_by_key(|&owner| key.rank(owner));
+    let expiry = UnixTime(EPOCH) + HOUR;
+    let (payload, signature) = (Vec::new(), Vec::new());
+    Record { key, owner: owners[which], seq, expiry, intent, payload, signature }
+}
+
+/// A replica that has committed to the second owner.
+fn replica_of_the_second(intent: Intent) -> (Store, Now) {
+    let (mut store, now) =
+        (Store::new(Limits::default()), Now { instant: Instant::ZERO, unix: UnixTime(EPOCH) });
+    let record = of_two(1, Intent::Write, 1);
+    assert_eq!(store.reserve(record.clone(), now), Body::Granted);
+    assert_eq!(store.commit(record, now), Body::Committed);
+    if intent == Intent::Renew {
+        assert_eq!(store.commit(of_two(1, intent, 2), now), Body::Committed);
+    }
+    (store, now)
+}
+
+/// In a ring that grows, replicas copy votes for a create that has not won, and may never. Where another owner has won,
+/// such a copy once took its votes away, by the order that is for merges of two rings.
+#[test]
+fn unit_ad_03_a_vote_that_is_copied_changes_no_vote_but_a_renewal_does() {
+    let holder = |store: &Store| {
+        store.holder(of_two(0, Intent::Write, 1).key, UnixTime(EPOCH)).map(|r| r.owner)
+    };
+    let [first, second] = [0, 1].map(|which| of_two(which, Intent::Write, 1).owner);
+
+    let (mut store, now) = replica_of_the_second(Intent::Write);
+    assert_eq!(store.merge(of_two(0, Intent::Write, 9), now), Merge::Quiet);
+    assert_eq!(holder(&store), Some(second));
+    let renewal = of_two(0, Intent::Renew, 10);
+    let decided = Merge::Decided { winner: renewal.clone(), loser: second };
+    assert_eq!(store.merge(renewal, now), decided);
+    assert_eq!(holder(&store), Some(first));
+
+    let (mut store, now) = replica_of_the_second(Intent::Renew);
+    let winner = of_two(1, Intent::Renew, 2);
+    let decided = Merge::Decided { winner, loser: first };
+    assert_eq!(store.merge(of_two(0, Intent::Write, 9), now), decided);
+    assert_eq!(holder(&store), Some(second));
+    store.merge(of_two(0, Intent::Renew, 10), now);
+    assert_eq!(holder(&store), Some(first), "two rings, of which each had an owner");
+}
+
+/// Who has won writes again, and meets replicas that are new to the key and were asked by others.
+#[test]
+fn unit_ad_03_a_renewal_needs_no_claim_and_passes_votes_but_no_other_renewal() {
+    let (mut store, now) =
+        (Store::new(Limits::default()), Now { instant: Instant::ZERO, unix: UnixTime(EPOCH) });
+    store.reserve(of_two(0, Intent::Write, 1), now);
+    let renewal = of_two(1, Intent::Renew, 2);
+    assert_eq!(store.reserve(renewal.clone(), now), Body::Granted);
+    assert_eq!(store.commit(renewal, now), Body::Committed);
+
+    let renewal = of_two(0, Intent::Renew, 2);
+    let (mut store, now) = replica_of_the_second(Intent::Write);
+    assert_eq!(store.reserve(renewal.clone(), now), Body::Granted);
+    assert_eq!(store.commit(renewal.clone(), now), Body::Committed);
+    assert_eq!(store.size().0, 1, "one holds the key");
+
+    let (mut store, now) = replica_of_the_second(Intent::Renew);
+    let winner = of_two(1, Intent::Renew, 2);
+    let taken = Body::Conflict { winner, committed: true };
+    assert_eq!(store.reserve(renewal.clone(), now), taken);
+    assert_eq!(store.commit(renewal, now), taken);
 }
