@@ -5,7 +5,7 @@
 //! everywhere.
 
 use std::fs::Permissions;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
@@ -43,7 +43,7 @@ pub enum Request {
     Peers,
     /// Ping a node over the overlay.
     Ping {
-        /// Node ID, start of a linked peer's ID, or a linked peer's virtual address.
+        /// Node ID, start of a linked peer's ID, or virtual address.
         to: String,
         /// In the public overlay, not the node's first.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -246,6 +246,8 @@ pub struct Peer {
     pub node_id: NodeId,
     /// Who answers for it, if it got in by certificate.
     pub user: Option<String>,
+    /// Its virtual addresses, as far as they were looked up, IPv4 first.
+    pub addresses: Vec<IpAddr>,
     /// Class of the path: `direct` or `overlay`.
     pub path: String,
     /// Its endpoint, if the path is direct.

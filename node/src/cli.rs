@@ -149,8 +149,7 @@ pub struct AskIn {
 /// `warren ping`.
 #[derive(Debug, Args)]
 pub struct Ping {
-    /// Whom: a node ID, 40 digits; the start of a linked peer's, 4 digits or more; or a linked peer's virtual
-    /// address
+    /// Whom: a node ID, 40 digits; the start of a linked peer's, 4 digits or more; or a virtual address
     pub member: String,
     #[command(flatten)]
     pub within: AskIn,

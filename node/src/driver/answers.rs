@@ -21,6 +21,12 @@ use crate::overlays::Kind;
 /// How much of a peer's ID names it: fewer digits are too easily somebody else's.
 const ID_START_MIN: usize = 4;
 
+/// Whom a ping is for.
+enum Target {
+    Node(NodeId),
+    Address(IpAddr),
+}
+
 impl Driver {
     /// Answers at once, or makes it a command of the node.
     pub(super) fn answer(&mut self, question: Question) {
@@ -52,39 +58,34 @@ impl Driver {
                     self.node.holder(ticket, address, self.clock.now());
                 }
             }
-            Question::Request(request, reply) => {
-                let within = self.overlays.chosen(request.is_public()).map_err(Reply::Usage);
-                let asked = within.and_then(|within| Ok((within, self.subject(within, &request)?)));
-                match asked {
-                    Ok((within, about)) => self.command(within, about, request, reply),
+            Question::Request(Request::Ping { to, public }, reply) => {
+                let within = self.overlays.chosen(public).map_err(Reply::Usage);
+                match within.and_then(|within| Ok((within, self.find(within, &to)?))) {
+                    Ok((within, target)) => self.ping(within, target, reply),
                     Err(why) => drop(reply.send(why)),
                 }
             }
+            Question::Request(request, reply) => match self.overlays.chosen(request.is_public()) {
+                Ok(within) => self.command(within, request, reply),
+                Err(why) => drop(reply.send(Reply::Usage(why))),
+            },
         }
     }
 
-    /// The node that a command is about: that which it names, or this one.
-    fn subject(&self, within: Instance, request: &Request) -> Result<NodeId, Reply> {
-        match request {
-            Request::Ping { to, .. } => self.find(within, to),
-            _ => Ok(self.node.overlay(within).me()),
+    fn ping(&mut self, within: Instance, target: Target, reply: oneshot::Sender<Reply>) {
+        let Some(ticket) = self.work.commands.begin(About::Itself, reply) else { return };
+        let now = self.clock.now();
+        match target {
+            Target::Node(id) => self.node.ping(ticket, within, id, now),
+            Target::Address(ip) => self.node.ping_address(ticket, ip, now),
         }
     }
 
     /// Gives the node a command that it answers later.
-    fn command(
-        &mut self,
-        within: Instance,
-        about: NodeId,
-        request: Request,
-        reply: oneshot::Sender<Reply>,
-    ) {
-        let Some(ticket) = self.work.commands.begin(About::Node(about), reply) else {
-            return;
-        };
+    fn command(&mut self, within: Instance, request: Request, reply: oneshot::Sender<Reply>) {
+        let Some(ticket) = self.work.commands.begin(About::Itself, reply) else { return };
         let now = self.clock.now();
         match request {
-            Request::Ping { .. } => self.node.ping(ticket, within, about, now),
             Request::DhtGet { name, .. } => self.node.get(ticket, within, name.as_bytes(), now),
             Request::DhtPut { name, value, ttl_seconds, .. } => {
                 let (name, value) = (name.as_bytes(), value.as_bytes());
@@ -94,6 +95,7 @@ impl Driver {
             Request::Crawl { .. } => self.node.crawl(ticket, within, now),
             Request::Status
             | Request::Peers
+            | Request::Ping { .. }
             | Request::Announce { .. }
             | Request::Acknowledgements { .. }
             | Request::Ring
@@ -130,14 +132,16 @@ impl Driver {
         }
     }
 
-    /// The node that a user means.
-    fn find(&self, within: Instance, name: &str) -> Result<NodeId, Reply> {
+    /// Whom a user means.
+    fn find(&self, within: Instance, name: &str) -> Result<Target, Reply> {
         if let Ok(id) = name.parse() {
-            let is_me = id == self.node.overlay(within).me();
-            return if is_me { Ok(id) } else { self.check_joined(within).map(|()| id) };
+            if id != self.node.overlay(within).me() {
+                self.check_joined(within)?;
+            }
+            return Ok(Target::Node(id));
         }
         if let Ok(ip) = name.parse() {
-            return self.owner_of(within, ip);
+            return self.at_address(within, ip);
         }
         let start = name.to_ascii_lowercase();
         let peers = self.node.peers(self.clock.now());
@@ -145,7 +149,7 @@ impl Driver {
             .iter()
             .filter(|peer| peer.instance == within && peer.id.to_string().starts_with(&start));
         match (start.len() >= ID_START_MIN, named.next(), named.next()) {
-            (true, Some(peer), None) => Ok(peer.id),
+            (true, Some(peer), None) => Ok(Target::Node(peer.id)),
             (true, Some(_), Some(_)) => Err(Reply::Usage(format!(
                 "{name} is the start of several node ids: give more digits"
             ))),
@@ -159,8 +163,8 @@ impl Driver {
         }
     }
 
-    /// The node whose virtual address this is.
-    fn owner_of(&self, within: Instance, ip: IpAddr) -> Result<NodeId, Reply> {
+    /// The member that a virtual address can belong to.
+    fn at_address(&self, within: Instance, ip: IpAddr) -> Result<Target, Reply> {
         let vpn = self.node.vpn().filter(|_| self.overlays.kind(within) == Kind::Private);
         let Some(vpn) = vpn else {
             let why = "this node has no virtual addresses in this overlay: give a node id";
@@ -168,15 +172,8 @@ impl Driver {
         };
         let local = vpn.local();
         match local.place(ip) {
-            Place::Own => Ok(self.node.overlay(within).me()),
-            Place::Member => {
-                self.check_joined(within)?;
-                vpn.holder(ip).ok_or_else(|| {
-                    Reply::Error(format!(
-                        "no session with the owner of {ip}: send it a packet first, or give its id"
-                    ))
-                })
-            }
+            Place::Own => Ok(Target::Node(self.node.overlay(within).me())),
+            Place::Member => self.check_joined(within).map(|()| Target::Address(ip)),
             Place::Service | Place::NotUnicast => {
                 Err(Reply::Usage(format!("{ip} is no node's: the network keeps it for itself")))
             }
@@ -248,6 +245,7 @@ impl Driver {
                 entry: self.overlays.entry(peer.instance),
                 node_id: peer.id,
                 user: peer.member.map(|(user, _)| user),
+                addresses: peer.addresses,
                 path: peer.path.class().into(),
                 endpoint: match peer.path {
                     Path::Direct(endpoint) => Some(endpoint),

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use proto::NodeId;
 use proto::node::api::{Answer, Ticket};
 use proto::overlay::crawl::{Report, Visited};
 use tokio::sync::oneshot;
@@ -22,8 +21,8 @@ pub struct Commands {
 /// What a command is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
-    /// A node.
-    Node(NodeId),
+    /// What the answer says by itself.
+    Itself,
     /// Who knows the notice of this number.
     Notice(u64),
     /// The nodes of the ring with their links.
@@ -57,13 +56,10 @@ impl Commands {
     pub fn finish(&mut self, ticket: Ticket, answer: Answer) {
         let Some(Waiter { about, reply }) = self.waiting.remove(&ticket) else { return };
         let text = match answer {
-            Answer::Pong { rtt, hops, path } => match about {
-                About::Node(node_id) => {
-                    let rtt_ms = rtt.as_secs_f64() * 1e3;
-                    Reply::of(&api::Pong { node_id, rtt_ms, hops, path: path.into() })
-                }
-                About::Notice(_) | About::Ring | About::Holder => unasked(),
-            },
+            Answer::Pong { node: node_id, rtt, hops, path } => {
+                let rtt_ms = rtt.as_secs_f64() * 1e3;
+                Reply::of(&api::Pong { node_id, rtt_ms, hops, path: path.into() })
+            }
             Answer::Values { records, complete } if about == About::Holder => {
                 let node_id = records.first().map(|record| record.owner);
                 Reply::of(&api::Holder { node_id, complete })
@@ -78,8 +74,8 @@ impl Commands {
             }
             Answer::Stored { replicas, .. } => Reply::of(&api::Stored { replicas }),
             Answer::Crawl(report) => match about {
-                About::Node(_) => Reply::of(&crawled(report)),
-                About::Holder => unasked(),
+                About::Itself => Reply::of(&crawled(report)),
+                About::Holder => Reply::Error("the node answered another question".into()),
                 About::Ring => Reply::of(&ring(report)),
                 About::Notice(number) => Reply::of(&acknowledged(number, &report)),
             },
@@ -88,11 +84,6 @@ impl Commands {
         // Whoever asked and left needs no answer.
         let _ = reply.send(text);
     }
-}
-
-/// What nobody asked for: the node never answers so.
-fn unasked() -> Reply {
-    Reply::Error("the node answered another question".into())
 }
 
 fn crawled(report: Report) -> api::Crawl {
@@ -137,11 +128,10 @@ mod tests {
 
     #[test]
     fn too_many_commands_are_refused_and_those_given_up_make_room() {
-        let node = NodeId::from_bytes([1; 20]);
         let mut commands = Commands::default();
         let mut begin = || {
             let (sender, receiver) = oneshot::channel();
-            (commands.begin(About::Node(node), sender), receiver)
+            (commands.begin(About::Itself, sender), receiver)
         };
         let waiting: Vec<_> = (0..COMMANDS_MAX).map(|_| begin()).collect();
         assert!(waiting.iter().all(|(ticket, _)| ticket.is_some()));

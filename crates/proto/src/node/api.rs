@@ -130,6 +130,8 @@ pub enum LaneInput {
 pub enum Answer {
     /// The ping came back.
     Pong {
+        /// Who answered.
+        node: NodeId,
         /// Round-trip time.
         rtt: Duration,
         /// Hops that the ping took.

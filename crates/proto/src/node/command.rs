@@ -8,10 +8,11 @@ use crate::overlay::Instance;
 use crate::ring;
 use crate::time::{Instant, Now};
 use crate::vpn::address::is_at;
-use crate::vpn::{self, Op};
+use crate::vpn::{self, Op, Whose};
 use crate::wire::routed::{Mode, Protocol};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Questions under way at most; more are answered with a failure.
@@ -71,6 +72,27 @@ impl Node {
     pub fn ping(&mut self, ticket: Ticket, within: Instance, node: NodeId, now: Now) {
         self.ask(within, Subject::Ping { ticket, node }, now);
         self.settle(now);
+    }
+
+    /// Pings the owner of an address of the virtual network, which is looked up if it is not known.
+    pub fn ping_address(&mut self, ticket: Ticket, ip: IpAddr, now: Now) {
+        match &mut self.vpn {
+            Some(network) => network.vpn.seek(ticket.0, ip, now.instant),
+            None => {
+                self.answer(ticket, Answer::Failed("no virtual network: give a node id".into()))
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Goes on with a ping, now that it is known whose the address is.
+    pub(super) fn ping_owner(&mut self, over: Instance, ticket: Ticket, whose: Whose, now: Now) {
+        let why = match whose {
+            Whose::Node(node) => return self.ask(over, Subject::Ping { ticket, node }, now),
+            Whose::Nobody => "no node has this address",
+            Whose::Unknown => "the overlay did not say whose address this is: try again",
+        };
+        self.answer(ticket, Answer::Failed(why.into()));
     }
 
     /// Asks for a session with this node because traffic will flow to it.
@@ -145,7 +167,7 @@ impl Node {
             let rtt = now.instant - asked_at;
             let link = self.links.session(within, source);
             let path = link.map_or("overlay", |(_, session)| session.path.class());
-            self.answer(ticket, Answer::Pong { rtt, hops, path });
+            self.answer(ticket, Answer::Pong { node: source, rtt, hops, path });
         }
     }
 

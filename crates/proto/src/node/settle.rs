@@ -271,6 +271,9 @@ impl Node {
                 return self.with_overlay(over, now, |overlay, cx| overlay.connect(node, cx));
             }
             Effect::Disconnect { node } => return self.disconnect(over, node, now),
+            Effect::Sought { seeker, whose } => {
+                return self.ping_owner(over, Ticket(seeker), whose, now);
+            }
             Effect::Device(addresses) => {
                 let ipv4 = addresses.ipv4.map(|(ip, _)| ip);
                 self.with_links(now, |links, cx| links.announce(ipv4, cx));

@@ -9,7 +9,7 @@ use crate::news;
 use crate::overlay::{self, Instance};
 use crate::path::Path;
 use crate::time::Now;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// The node in one of its overlays.
@@ -38,6 +38,8 @@ pub struct PeerStatus {
     pub id: NodeId,
     /// User and group of its certificate.
     pub member: Option<(String, String)>,
+    /// Its addresses in the virtual network that packets to and from it may have, IPv4 first.
+    pub addresses: Vec<IpAddr>,
     /// How it is reached.
     pub path: Path,
     /// The longest datagram that it carries, as far as is known, in bytes.
@@ -95,12 +97,17 @@ impl Node {
             let mut peers = self.overlay(instance).peers();
             peers.find(|(peer, _)| *peer == id).map(|(_, peer)| peer.purposes.names())
         };
+        let addresses = |instance, id| {
+            let vpn = self.vpn().filter(|_| self.vpn_over() == Some(instance));
+            vpn.into_iter().flat_map(|vpn| vpn.addresses_of(id)).collect()
+        };
         self.links
             .sessions()
             .map(|(_, session)| PeerStatus {
                 instance: session.instance,
                 id: session.peer.id,
                 member: session.peer.member.as_ref().map(|m| (m.user.clone(), m.group.clone())),
+                addresses: addresses(session.instance, session.peer.id),
                 path: session.path,
                 datagram_max: self.links.datagram_max(session),
                 purposes: purposes(session.instance, session.peer.id).unwrap_or_default(),

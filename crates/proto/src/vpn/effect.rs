@@ -67,6 +67,13 @@ pub enum Effect {
         /// The peer.
         node: NodeId,
     },
+    /// Tell whose an address is, to who asked with [`super::Vpn::seek`].
+    Sought {
+        /// Names who asked.
+        seeker: u64,
+        /// What is known.
+        whose: Whose,
+    },
     /// Change the table of the lanes.
     Delta(Delta),
     /// Treat this packet as if the device had just given it: it waited for its session.
@@ -77,6 +84,17 @@ pub enum Effect {
     Device(DeviceAddresses),
     /// Something that a log, a user or a test wants to know.
     Event(Event),
+}
+
+/// Whose an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// This node's.
+    Node(NodeId),
+    /// Nobody's, as the overlay says.
+    Nobody,
+    /// The overlay did not say, or too many ask.
+    Unknown,
 }
 
 /// How the overlay answers.

@@ -47,7 +47,7 @@ pub mod resolve;
 pub mod verdict;
 pub mod waiting;
 
-pub use effect::{Answer, DeviceAddresses, Effect, Event, Found, Op};
+pub use effect::{Answer, DeviceAddresses, Effect, Event, Found, Op, Whose};
 pub use peers::Peer;
 
 /// A session that carried nothing for this long is let go: more than the 5 min for which a connection of an
@@ -59,6 +59,8 @@ const CONNECT_LIFE: Duration = Duration::from_secs(15);
 const PROOFS_MAX: usize = 4;
 /// Look-ups under way, whoever caused them, at which another claim begins none: claims cost their sender little.
 const CLAIMED_MAX: usize = resolve::ASKS_MAX / 4;
+/// Users who wait to be told whose an address is; more are told at once that it is not known.
+const SEEKERS_MAX: usize = 64;
 /// The inner packet size that every path carries, direct, relayed or through the overlay: what IPv6 demands.
 pub const MTU: u16 = 1_280;
 
@@ -112,6 +114,8 @@ pub struct Vpn {
     outbound: Waiting<IpAddr>,
     /// Packets from an address that a peer sent, until its owner is known.
     inbound: Waiting<(IpAddr, NodeId)>,
+    /// Who asked whose an address is, until that is known.
+    seekers: Vec<(IpAddr, u64)>,
     timers: Timers<Timer>,
     drops: Drops,
     rng: Rng,
@@ -142,6 +146,7 @@ impl Vpn {
             peers: Peers::default(),
             outbound: Waiting::default(),
             inbound: Waiting::default(),
+            seekers: Vec::new(),
             timers: Timers::default(),
             drops: Drops::default(),
             rng,
@@ -161,6 +166,11 @@ impl Vpn {
         self.peers.holder(ip)
     }
 
+    /// The addresses that were granted to a peer with a session, IPv4 first.
+    pub fn addresses_of(&self, peer: NodeId) -> impl Iterator<Item = IpAddr> + '_ {
+        self.peers.addresses_of(peer)
+    }
+
     /// All addresses that were granted to peers with a session, and to whom.
     pub fn holders(&self) -> impl Iterator<Item = (IpAddr, NodeId)> + '_ {
         self.peers.holders()
@@ -171,7 +181,9 @@ impl Vpn {
         let outbound = self.outbound.fills("destinations waited for", "packets to a destination");
         let inbound = self.inbound.fills("sources waited for", "packets from a source");
         let own = self.resolver.fills().into_iter().chain([self.peers.fill()]);
-        own.chain(outbound).chain(inbound).chain(self.lease.iter().map(Lease::fill))
+        let seekers = Fill::new("seekers of addresses", self.seekers.len(), SEEKERS_MAX);
+        let all = own.chain(outbound).chain(inbound).chain([seekers]);
+        all.chain(self.lease.iter().map(Lease::fill))
     }
 
     /// Packets that went no further here, since the last call.
@@ -208,6 +220,21 @@ impl Vpn {
         if owner != self.id && self.peers.get(owner).is_none() && self.outbound.contains(ip) {
             self.connect(owner, now);
         }
+    }
+
+    /// Asks whose an address is, as a packet to it would: [`Effect::Sought`] tells, now or when the overlay has
+    /// answered.
+    pub fn seek(&mut self, seeker: u64, ip: IpAddr, now: Instant) {
+        let known = self.peers.holder(ip).map(Lookup::Owner);
+        let whose = match known.unwrap_or_else(|| self.look_up(ip, now)) {
+            Lookup::Owner(node) => Whose::Node(node),
+            Lookup::Nobody => Whose::Nobody,
+            Lookup::Asking if self.seekers.len() < SEEKERS_MAX => {
+                return self.seekers.push((ip, seeker));
+            }
+            Lookup::Asking | Lookup::Busy => Whose::Unknown,
+        };
+        self.effects.push(Effect::Sought { seeker, whose });
     }
 
     /// What was created is somebody else's now.
@@ -435,9 +462,9 @@ impl Vpn {
 
     /// Acts on what became known of an address.
     fn settle(&mut self, ip: IpAddr, change: Change, now: Instant) {
-        if let Some(holder) = self.pinned_holder(ip)
-            && change != Change::Owner(holder)
-        {
+        let pinned = self.pinned_holder(ip);
+        self.tell_seekers(ip, pinned.map_or(change, Change::Owner));
+        if pinned.is_some_and(|holder| change != Change::Owner(holder)) {
             return self.deny_waiting(ip, true);
         }
         match change {
@@ -465,6 +492,17 @@ impl Vpn {
                     self.effects.push(Effect::Delta(delta));
                 }
             }
+        }
+    }
+
+    fn tell_seekers(&mut self, ip: IpAddr, change: Change) {
+        let whose = match change {
+            Change::Owner(node) => Whose::Node(node),
+            Change::Nobody { proven: true } => Whose::Nobody,
+            Change::Nobody { proven: false } | Change::Forgotten => Whose::Unknown,
+        };
+        for (_, seeker) in self.seekers.extract_if(.., |(sought, _)| *sought == ip) {
+            self.effects.push(Effect::Sought { seeker, whose });
         }
     }
 

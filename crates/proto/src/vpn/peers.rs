@@ -108,6 +108,11 @@ impl Peers {
         self.members.get_mut(&id)
     }
 
+    /// The addresses that a peer was granted, IPv4 first.
+    pub(super) fn addresses_of(&self, id: NodeId) -> impl Iterator<Item = IpAddr> + '_ {
+        self.members.get(&id).into_iter().flat_map(|member| member.granted.iter().copied())
+    }
+
     /// All granted addresses and who was granted them.
     pub(super) fn holders(&self) -> impl Iterator<Item = (IpAddr, NodeId)> + '_ {
         self.holders.iter().map(|(&ip, &id)| (ip, id))

@@ -30,6 +30,7 @@ struct Host {
     events: Vec<Event>,
     connects: usize,
     disconnects: usize,
+    sought: Vec<(u64, Whose)>,
     /// Whether it answers when somebody connects.
     is_reachable: bool,
 }
@@ -94,6 +95,7 @@ impl World {
             events: Vec::new(),
             connects: 0,
             disconnects: 0,
+            sought: Vec::new(),
             is_reachable: true,
         });
         let now = self.now.0;
@@ -143,6 +145,7 @@ impl World {
                 }
             }
             Effect::Disconnect { .. } => self.hosts[n].disconnects += 1,
+            Effect::Sought { seeker, whose } => self.hosts[n].sought.push((seeker, whose)),
             Effect::Delta(delta) => self.hosts[n].lane.apply(delta),
             Effect::Outbound(packet) => self.send(n, &packet),
             Effect::Deliver(packet) => self.hosts[n].device.push(packet),
@@ -505,6 +508,34 @@ fn an_address_that_was_nobodys_is_looked_up_again_soon_if_its_owner_says_so() {
     world.pass(Duration::from_secs(1));
     world.send(0, &taken);
     assert_eq!(world.hosts[0].vpn.holder(ip(77).into()), Some(id(1)));
+}
+
+#[test]
+fn who_asks_whose_an_address_is_is_told_at_once_or_with_the_answer() {
+    let mut world = World::of(2);
+    let seek = |world: &mut World, seeker: u64, sought: Ipv4Addr| {
+        let now = world.now.0;
+        world.hosts[0].vpn.seek(seeker, sought.into(), now);
+        world.drain(0);
+        std::mem::take(&mut world.hosts[0].sought)
+    };
+    world.holds_answers = true;
+    for (seeker, sought) in [(1, ip(3)), (2, ip(3)), (3, ip(99))] {
+        assert_eq!(seek(&mut world, seeker, sought), []);
+    }
+    world.answer_all();
+    let told = [(1, Whose::Node(id(1))), (2, Whose::Node(id(1))), (3, Whose::Nobody)];
+    assert_eq!(std::mem::take(&mut world.hosts[0].sought), told);
+    assert_eq!(seek(&mut world, 4, ip(3)), [(4, Whose::Node(id(1)))]);
+
+    world.holds_answers = true;
+    let asked = (0..=SEEKERS_MAX as u64).flat_map(|seeker| seek(&mut world, seeker, ip(50)));
+    let refused: Vec<_> = asked.collect();
+    assert_eq!(refused, [(SEEKERS_MAX as u64, Whose::Unknown)]);
+    world.pass(resolve::ASK_LIFE);
+    let told = std::mem::take(&mut world.hosts[0].sought);
+    assert_eq!(told.len(), SEEKERS_MAX);
+    assert!(told.iter().all(|&(_, whose)| whose == Whose::Unknown));
 }
 
 #[test]
