@@ -273,6 +273,13 @@ impl Dht {
         record
     }
 
+    /// Gives a record a new sequence number, and the time to live that it has left.
+    fn sign_again(&mut self, record: &mut Record, cx: &mut Context<'_>) {
+        let ttl = Duration::from_secs(record.expiry.0.saturating_sub(cx.now.unix.0));
+        let payload = std::mem::take(&mut record.payload);
+        *record = self.sign(record.key, payload, ttl, record.intent, cx);
+    }
+
     /// Finds the operation that a reply belongs to and takes it in.
     pub(super) fn handle_reply(
         &mut self,
@@ -348,9 +355,7 @@ impl Dht {
     fn start_anew(&mut self, number: u64, cx: &mut Context<'_>) {
         let Some(mut op) = self.client.ops.remove(&number) else { return };
         let (Task::Put { record, .. } | Task::Create { record, .. }) = &mut op.task else { return };
-        let ttl = Duration::from_secs(record.expiry.0.saturating_sub(cx.now.unix.0));
-        let payload = std::mem::take(&mut record.payload);
-        *record = self.sign(record.key, payload, ttl, record.intent, cx);
+        self.sign_again(record, cx);
         match &mut op.task {
             Task::Put { asked, .. } => *asked = Asked::new(cx.rng.u64(), cx.now.instant),
             Task::Create { asked, stage, .. } => {
@@ -427,8 +432,7 @@ impl Dht {
                 if !time_out && now < until {
                     return true;
                 }
-                let payload = std::mem::take(&mut record.payload);
-                *record = self.sign(key, payload, ttl, record.intent, cx);
+                self.sign_again(record, cx);
                 *asked = Asked::new(cx.rng.u64(), now);
                 *stage = Stage::Reserve;
             }
@@ -499,8 +503,7 @@ impl Dht {
             self.counts.overflows += 1;
             return;
         }
-        let (none, ttl) = (Vec::new(), ttl.max(TTL_MIN));
-        let withdrawal = self.sign(key, none, ttl, Intent::Withdraw, cx);
+        let withdrawal = self.sign(key, Vec::new(), ttl.max(TTL_MIN), Intent::Withdraw, cx);
         let task = Task::withdraw(withdrawal, cx);
         self.start(None, task, cx);
     }

@@ -91,10 +91,7 @@ impl Dht {
         let (payload, ttl) = (p.payload.clone(), p.ttl);
         let task = match key.is_exclusive() {
             false => Task::put(self.sign(key, payload, ttl, Intent::Write, cx), cx),
-            true => {
-                let rival = Rival::Held;
-                Task::create(self.sign(key, payload, ttl, rival.intent(), cx), rival, cx)
-            }
+            true => Task::create(self.sign(key, payload, ttl, Intent::Renew, cx), Rival::Held, cx),
         };
         self.start(None, task, cx);
     }
