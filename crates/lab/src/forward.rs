@@ -3,16 +3,17 @@
 //! How it works: the listener is a socket of this process's own network; the threads that serve it run in the
 //! host's, so what they connect to is in there.
 //!
-//! What must hold: only the loopback interface listens, so nobody but users of this machine gets in, and nothing
-//! is left when the value is dropped.
+//! What must hold: only the loopback interface listens, so nobody but users of this machine gets in, and once the
+//! value is dropped nothing listens.
 
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use anyhow::{Context as _, Result};
+use nix::sys::socket;
 
 use crate::host::Host;
 
@@ -23,7 +24,7 @@ const CONNECTIONS_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Forward {
     address: SocketAddr,
-    ended: Arc<AtomicBool>,
+    listener: Arc<TcpListener>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -33,12 +34,12 @@ impl Forward {
         let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
         let listener = bind(to.port()).or_else(|_| bind(0)).context("no free port on 127.0.0.1")?;
         let address = listener.local_addr()?;
-        let ended = Arc::new(AtomicBool::new(false));
-        let end = Arc::clone(&ended);
-        let serve = move || serve(&listener, to, &end);
+        let listener = Arc::new(listener);
+        let served = Arc::clone(&listener);
+        let serve = move || serve(&served, to);
         // A thread is in the network of the one that makes it.
         let thread = host.run(move || Builder::new().name("forward".into()).spawn(serve))??;
-        Ok(Self { address, ended, thread: Some(thread) })
+        Ok(Self { address, listener, thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -49,19 +50,19 @@ impl Forward {
 
 impl Drop for Forward {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        // Whoever waits for a connection gets one.
-        let woken = TcpStream::connect(self.address).is_ok();
-        if let Some(thread) = self.thread.take().filter(|_| woken) {
+        // Closing would not do: a child that another thread has just forked holds the socket until it executes.
+        let ended = socket::shutdown(self.listener.as_raw_fd(), socket::Shutdown::Both).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| ended) {
             let _ = thread.join();
         }
     }
 }
 
-fn serve(listener: &TcpListener, to: SocketAddr, ended: &AtomicBool) {
+fn serve(listener: &TcpListener, to: SocketAddr) {
     let places = Arc::new(());
     for from in listener.incoming() {
-        if ended.load(Ordering::Relaxed) {
+        if from.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
+            // It listens no more.
             return;
         }
         if let Ok(from) = from

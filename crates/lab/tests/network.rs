@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -45,6 +47,31 @@ fn ns_lab_a_port_of_this_machine_leads_into_a_host_until_it_is_dropped() -> Resu
     }
     drop(forward);
     assert!(TcpStream::connect(port).is_err(), "it still listens");
+    Ok(())
+}
+
+/// A forked child holds the sockets of the whole process until it executes its program.
+#[test]
+fn ns_lab_a_dropped_port_is_closed_while_children_are_forked() -> Result<()> {
+    let pair = Pair::new()?;
+    let forking = AtomicBool::new(true);
+    let still_listening = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while forking.load(Ordering::Relaxed) {
+                    let _ = pair.alice.command("true").status();
+                }
+            });
+        }
+        let listens = |_| {
+            let port = Forward::open(&pair.bob, "10.0.0.2:9".parse()?)?.address();
+            Ok(TcpStream::connect(port).is_ok())
+        };
+        let found: Result<Vec<bool>> = (0..200).map(listens).collect();
+        forking.store(false, Ordering::Relaxed);
+        found
+    })?;
+    assert!(!still_listening.contains(&true));
     Ok(())
 }
 
