@@ -246,6 +246,8 @@ impl Lease {
         }
     }
 
+    /// The address of the last run is worth the wait. Another's key may be tied between two rings that met, for as
+    /// long as both ask for it.
     fn unavailable(&mut self, op: Op, address: Ipv4Addr, cx: &mut Context<'_>) {
         cx.effects.push(Effect::Release { op });
         if !self.is_answered() {
@@ -254,7 +256,12 @@ impl Lease {
         let (first, longest) = UNAVAILABLE_PAUSE;
         let pause = (first * (1 << self.failures.min(8))).min(longest);
         self.failures = self.failures.saturating_add(1);
-        self.pause(pause, Some(address), cx);
+        self.width = 1;
+        self.pause(pause, Some(address).filter(|_| self.is_preferred(address)), cx);
+    }
+
+    fn is_preferred(&self, address: Ipv4Addr) -> bool {
+        matches!(self.policy, AddressPolicy::Lease { preferred } if preferred == Some(address))
     }
 
     fn pause(&mut self, pause: Duration, address: Option<Ipv4Addr>, cx: &mut Context<'_>) {

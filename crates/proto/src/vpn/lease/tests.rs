@@ -31,12 +31,16 @@ impl Claimer {
         act(&mut self.lease, &mut Context { now: self.now, rng, effects });
     }
 
-    /// The claim on its way.
-    fn claim(&self) -> (Op, Ipv4Addr) {
+    /// The claims on their way.
+    fn claims(&self) -> Vec<(Op, Ipv4Addr)> {
         match &self.lease.state {
-            State::Claiming { claims } if !claims.is_empty() => claims[0],
+            State::Claiming { claims } if !claims.is_empty() => claims.clone(),
             other => panic!("{other:?}"),
         }
+    }
+
+    fn claim(&self) -> (Op, Ipv4Addr) {
+        self.claims()[0]
     }
 
     fn answer(&mut self, answer: Answer) -> Ipv4Addr {
@@ -94,20 +98,16 @@ fn every_address_is_tried_once_before_the_subnet_counts_as_full() {
 #[test]
 fn unit_ad_03_while_all_are_taken_more_and_more_are_tried_at_once_and_one_is_kept() {
     let mut c = Claimer::new(24, AddressPolicy::Lease { preferred: None });
-    let claims = |c: &Claimer| match &c.lease.state {
-        State::Claiming { claims } => claims.clone(),
-        other => panic!("{other:?}"),
-    };
     let mut widths = Vec::new();
     for _ in 0..5 {
-        widths.push(claims(&c).len());
-        for _ in claims(&c) {
+        widths.push(c.claims().len());
+        for _ in c.claims() {
             c.answer(Answer::Taken);
         }
     }
     assert_eq!(widths, [1, 2, 4, 8, 8]);
 
-    let others: Vec<Op> = claims(&c).into_iter().skip(1).map(|(op, _)| op).collect();
+    let others: Vec<Op> = c.claims().into_iter().skip(1).map(|(op, _)| op).collect();
     c.effects.queue.clear();
     let found = c.answer(Answer::Created);
     assert_eq!(c.lease.address(), Some(found));
@@ -135,6 +135,21 @@ fn an_overlay_that_does_not_answer_is_asked_for_the_same_address_more_and_more_r
     }
     assert!(pauses[0] < Duration::from_secs(2) && pauses[9] > Duration::from_secs(20));
     assert!(pauses.iter().all(|&pause| pause < Duration::from_secs(40)));
+}
+
+/// Its key may be tied: four replicas for one node, four for another.
+#[test]
+fn unit_ad_03_an_address_without_an_answer_is_exchanged_unless_it_is_that_of_the_last_run() {
+    let mut c = Claimer::new(24, AddressPolicy::Lease { preferred: Some(ip(9)) });
+    assert_eq!(c.answer(Answer::Taken), ip(9));
+    let mut last = ip(9);
+    for _ in 0..5 {
+        let claims = c.claims();
+        assert_eq!(claims.len(), 1, "an overlay that does not answer is not asked for more");
+        assert!(claims[0].1 != last && claims[0].1 != ip(9));
+        last = c.answer(Answer::Unavailable);
+        c.wait();
+    }
 }
 
 #[test]
