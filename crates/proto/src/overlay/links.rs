@@ -85,7 +85,8 @@ impl Overlay {
         }
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.endpoint = endpoint;
-            // It may have started again and know nothing.
+            // It may have started again and know nothing, or a status was lost. This comes with each answer to a
+            // question about our place, too: each two minutes at rest.
             entry.status_sent = None;
             self.bootstrap.linked(peer, endpoint);
             entry.purposes.0 |= self.requests.linked(peer).0;
