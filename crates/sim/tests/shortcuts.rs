@@ -8,8 +8,9 @@ use proto::overlay::shortcut::{Harmonic, ShortcutPolicy};
 use proto::ring;
 use proto::rng::Rng;
 use std::time::Duration;
+use warren_sim::check::Topology;
 use warren_sim::population::Population;
-use warren_sim::stats::kolmogorov_smirnov;
+use warren_sim::stats::{kolmogorov_smirnov, percentile};
 
 /// Below this the law is refused.
 const P_MIN: f64 = 0.01;
@@ -44,6 +45,7 @@ fn sim_sc_01_live_shortcuts_follow_the_harmonic_law() {
     // Shortcuts drawn while the network was small are replaced one by one.
     world.run_for(Duration::from_secs(600));
     let topology = topology(&world);
+    draws_by_own_estimates_follow_the_law(&topology);
     // Nearer ones are as often found by luck as drawn: what answers is the node nearest to the point.
     let shortest = 10.0 / topology.len() as f64;
     let lengths: Vec<f64> = topology
@@ -59,4 +61,24 @@ fn sim_sc_01_live_shortcuts_follow_the_harmonic_law() {
     lengths.iter().for_each(|&l| deciles[((law(shortest, l) * 10.0) as usize).min(9)] += 1);
     println!("{} shortcuts: {fit:?}, by deciles of the law {deciles:?}", lengths.len());
     assert!(fit.p_value > P_MIN, "{fit:?}");
+}
+
+/// Nobody knows how large the network is: each draws by its own estimate, which must not be far off.
+fn draws_by_own_estimates_follow_the_law(topology: &Topology) {
+    let mut rng = Rng::new([10; 32]);
+    let (mut quantiles, mut estimates) = (Vec::new(), Vec::new());
+    for member in &topology.members {
+        let size = member.size_estimate;
+        estimates.push(size / topology.len() as f64);
+        for _ in 0..20 {
+            let point = Harmonic.draw(member.id, size, 0, &mut rng);
+            quantiles.push(law(1.0 / size, ring::distance(member.id, point).share()));
+        }
+    }
+    let fit = kolmogorov_smirnov(&quantiles, |quantile| quantile).expect("samples");
+    let [low, middle, high] =
+        [0.05, 0.5, 0.95].map(|share| percentile(&estimates, share).expect("samples"));
+    println!("draws by own estimates: {fit:?}; estimates {low:.2}, {middle:.2}, {high:.2} of N");
+    assert!(fit.p_value > P_MIN, "{fit:?}");
+    assert!((0.8..1.25).contains(&middle) && low > 0.4 && high < 2.5, "{low} {middle} {high}");
 }
