@@ -9,9 +9,9 @@ use super::{Context, Effect, Overlay, Timer};
 use crate::NodeId;
 use crate::bounds::Fill;
 use crate::wire::connect::Purpose;
-use crate::wire::control::{Control, Status};
+use crate::wire::control::Status;
+use crate::wire::crawl::{Answer, FAR_MAX, Query};
 use crate::wire::routed::{Mode, Protocol, Routed};
-use crate::wire::{Malformed, Reader};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -24,8 +24,6 @@ const WAITING_MAX: usize = 256;
 /// loss is lost every fourth time.
 const TRIES: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Shortcuts that an answer lists at most: as many as a node of a network of 65,536 draws.
-const FAR_MAX: usize = 8;
 
 /// A node as the crawl met it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +44,14 @@ pub struct Visited {
     pub noticed_at: u64,
     /// Whether its first and second neighbours on both sides are the ring's.
     pub consistent: bool,
+}
+
+impl Visited {
+    fn new(id: NodeId, answer: Answer) -> Visited {
+        let Answer { notices, noticed_at, ipv4, far, near, .. } = answer;
+        let Status { left, right, .. } = near;
+        Visited { id, left, right, far, ipv4, notices, noticed_at, consistent: false }
+    }
 }
 
 /// The ring as walked.
@@ -104,18 +110,7 @@ impl Overlay {
             ids.extend(has_room.then_some(id));
             return has_room;
         }
-        let own = self.status(true);
-        let (notices, noticed_at) = self.noticed;
-        let me = Visited {
-            id: self.me,
-            far: self.far(&own),
-            left: own.left,
-            right: own.right,
-            ipv4: self.ipv4,
-            notices,
-            noticed_at,
-            consistent: false,
-        };
+        let me = Visited::new(self.me, self.answer(0));
         let crawl = Crawl {
             ids: vec![id],
             visited: vec![me],
@@ -158,36 +153,38 @@ impl Overlay {
         crawl.tries += 1;
         crawl.questions += 1;
         crawl.token = cx.rng.u32();
-        let (node, token) = (crawl.asking, crawl.token.to_be_bytes());
+        let (node, query) = (crawl.asking, Query { token: crawl.token });
         self.timers.set(Timer::Crawl, cx.now.instant + PATIENCE);
-        self.send(Mode::Exact, Protocol::NeighboursQuery, node, &token, cx);
+        self.send(Mode::Exact, Protocol::NeighboursQuery, node, &query.emit(), cx);
     }
 
     pub(super) fn handle_neighbours_query(&mut self, message: Routed<'_>, cx: &mut Context<'_>) {
-        let mut answer = message.payload.to_vec();
-        answer.truncate(4);
-        answer.extend_from_slice(&self.noticed.0.to_be_bytes());
-        answer.extend_from_slice(&self.noticed.1.to_be_bytes());
-        answer.extend(self.ipv4.map_or([0; 4], |ip| ip.octets()));
-        let near = self.status(true);
-        let far = self.far(&near);
-        answer.push(far.len() as u8);
-        answer.extend(far.iter().flat_map(|id| *id.as_bytes()));
-        answer.extend(Control::Status(near).emit());
+        let Ok(query) = Query::parse(message.payload) else {
+            self.counters.dropped_malformed += 1;
+            return;
+        };
+        let answer = self.answer(query.token).emit();
         self.send(Mode::Exact, Protocol::NeighboursAnswer, message.source, &answer, cx);
     }
 
     pub(super) fn handle_neighbours_answer(&mut self, message: Routed<'_>, cx: &mut Context<'_>) {
         let Some(crawl) = &mut self.crawl else { return };
-        let Ok((token, visited)) = parse(message.source, message.payload) else {
+        let Ok(answer) = Answer::parse(message.payload) else {
             self.counters.dropped_malformed += 1;
             return;
         };
-        if token == crawl.token && message.source == crawl.asking {
-            crawl.visited.push(visited);
+        if answer.token == crawl.token && message.source == crawl.asking {
+            crawl.visited.push(Visited::new(message.source, answer));
             self.timers.cancel(Timer::Crawl);
             self.crawl_on(cx);
         }
+    }
+
+    /// What this node says of itself.
+    fn answer(&self, token: u32) -> Answer {
+        let (notices, noticed_at) = self.noticed;
+        let near = self.status(true);
+        Answer { token, notices, noticed_at, ipv4: self.ipv4, far: self.far(&near), near }
     }
 
     /// The shortcuts that an answer lists besides these neighbours.
@@ -206,25 +203,6 @@ impl Overlay {
         let told = crawl.ids.into_iter().map(|id| Effect::Crawled(id, report.clone()));
         cx.effects.extend(told);
     }
-}
-
-/// Parses an answer: its token, and what the node says of itself.
-fn parse(id: NodeId, payload: &[u8]) -> Result<(u32, Visited), Malformed> {
-    let mut r = Reader::new(payload);
-    let token = r.u32()?;
-    let (notices, noticed_at) = (r.u64()?, r.u64()?);
-    let ipv4 = Some(Ipv4Addr::from(r.array()?)).filter(|ip| !ip.is_unspecified());
-    let count = usize::from(r.u8()?);
-    if count > FAR_MAX {
-        return Err(Malformed::Field("shortcuts"));
-    }
-    let far = (0..count).map(|_| Ok(NodeId::from_bytes(r.array()?)));
-    let far = far.collect::<Result<_, Malformed>>()?;
-    let Control::Status(Status { left, right, .. }) = Control::parse(r.rest())? else {
-        return Err(Malformed::Field("status"));
-    };
-    let visited = Visited { id, left, right, far, ipv4, notices, noticed_at, consistent: false };
-    Ok((token, visited))
 }
 
 /// Marks the nodes whose first and second neighbours are those of the ring as walked. An incomplete walk
@@ -279,27 +257,6 @@ mod tests {
         let report = Report { nodes, ..Report::default() };
         assert_eq!(report.acknowledged(3), (2, 80));
         assert_eq!(report.acknowledged(5), (0, 0));
-    }
-
-    #[test]
-    fn unit_op_01_an_answer_tells_address_shortcuts_and_neighbours_and_no_more_than_these() {
-        let status = Status { keep: true, left: vec![id(1)], right: vec![id(3)] };
-        let answer = |shortcuts: u8| {
-            let mut bytes = [&[7; 4][..], &5u64.to_be_bytes(), &9u64.to_be_bytes()].concat();
-            bytes.extend([10, 42, 0, 9, shortcuts]);
-            bytes.extend((0..shortcuts).flat_map(|n| *id(100 + n).as_bytes()));
-            bytes.extend(Control::Status(status.clone()).emit());
-            bytes
-        };
-        let (token, node) = parse(id(2), &answer(2)).unwrap();
-        assert_eq!(token.to_be_bytes(), [7; 4]);
-        assert_eq!((node.notices, node.noticed_at), (5, 9));
-        assert_eq!(node.ipv4, Some([10, 42, 0, 9].into()));
-        assert_eq!(node.far, vec![id(100), id(101)]);
-        assert_eq!((node.left, node.right), (vec![id(1)], vec![id(3)]));
-        assert!(parse(id(2), &answer(FAR_MAX as u8)).is_ok());
-        assert_eq!(parse(id(2), &answer(FAR_MAX as u8 + 1)), Err(Malformed::Field("shortcuts")));
-        assert!((0..answer(2).len()).all(|end| parse(id(2), &answer(2)[..end]).is_err()));
     }
 
     #[test]

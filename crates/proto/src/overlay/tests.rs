@@ -259,6 +259,20 @@ fn a_crawl_visits_every_node_once() {
 }
 
 #[test]
+fn a_crawls_question_of_the_wrong_length_is_dropped() {
+    let mut ring = Ring::new(2, 7, harmonic);
+    ring.run_until(seconds(10));
+    let ids: Vec<NodeId> = ring.nodes.keys().copied().collect();
+    for question in [&[0; 3][..], &[0; 5]] {
+        ring.with(ids[0], |node, cx| {
+            node.send(Mode::Exact, Protocol::NeighboursQuery, ids[1], question, cx);
+        });
+    }
+    ring.run_until(seconds(11));
+    assert_eq!(ring.nodes[&ids[1]].counters().dropped_malformed, 2);
+}
+
+#[test]
 fn links_that_nobody_wants_are_closed() {
     let mut ring = Ring::new(60, 6, harmonic);
     ring.run_until(seconds(300));

@@ -7,6 +7,7 @@ use std::fmt;
 
 pub mod connect;
 pub mod control;
+pub mod crawl;
 pub mod dht;
 pub mod frame;
 pub mod hello;
