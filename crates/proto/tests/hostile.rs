@@ -4,7 +4,7 @@
 //! Each format has a corpus of valid messages, which are bent in a fixed pseudo-random order
 //! (`hostile_support/mutate.rs`), so that a failure repeats. A run tries 100,000 messages per format;
 //! `WARREN_HOSTILE_ITERATIONS=10000000 cargo test -p warren-proto --test hostile`, which `make fuzz` runs too,
-//! tries as many as one likes. Certificates and blobs are no datagrams and slow to read: they get a share.
+//! tries as many as one likes. Certificates, requests and blobs are no datagrams and slow to read: they get a share.
 
 mod hostile_support;
 
@@ -22,6 +22,8 @@ struct Allowance {
 
 /// Parsers of datagrams: the representation, and one copy by the emitter.
 const DATAGRAM: Allowance = Allowance { fixed: 1_024, per_byte: 4 };
+/// A lane with one session is made for each message.
+const LANE: Allowance = Allowance { fixed: 2 * 1024, per_byte: 4 };
 /// The X.509 reader keeps lists of extensions and names.
 const CERTIFICATE: Allowance = Allowance { fixed: 64 * 1024, per_byte: 32 };
 /// The YAML reader keeps events and anchors; certificates in it are read as well.
@@ -95,6 +97,16 @@ fn mutated_connect_messages_are_refused_or_mean_what_they_say() {
 }
 
 #[test]
+fn mutated_messages_of_a_crawl_are_refused_or_mean_what_they_say() {
+    run("crawl", formats::wire_crawl, corpus::crawls(), &DATAGRAM, 1);
+}
+
+#[test]
+fn mutated_lists_of_news_are_refused_or_mean_what_they_say() {
+    run("news", formats::wire_news, corpus::news(), &DATAGRAM, 1);
+}
+
+#[test]
 fn mutated_messages_of_the_hash_table_are_refused_or_mean_what_they_say() {
     run("dht", formats::wire_dht, corpus::dhts(), &DATAGRAM, 1);
 }
@@ -105,6 +117,16 @@ fn mutated_packets_are_refused_or_mean_what_they_say() {
 }
 
 #[test]
+fn mutated_packets_that_a_member_seals_are_refused_or_mean_what_they_say() {
+    run("data", formats::wire_data, corpus::data(), &LANE, 1);
+}
+
+#[test]
+fn mutated_group_secrets_are_refused_or_mean_what_they_say() {
+    run("secret", formats::pki_secret, corpus::secrets(), &DATAGRAM, 1);
+}
+
+#[test]
 fn mutated_notices_are_refused_or_mean_what_they_say() {
     run("notice", formats::pki_notice, corpus::notices(), &DATAGRAM, 1);
 }
@@ -112,6 +134,11 @@ fn mutated_notices_are_refused_or_mean_what_they_say() {
 #[test]
 fn mutated_certificates_are_refused_or_mean_what_they_say() {
     run("certificate", formats::pki_certificate, corpus::certificates(), &CERTIFICATE, 10);
+}
+
+#[test]
+fn mutated_requests_are_refused_or_mean_what_they_say() {
+    run("request", formats::pki_request, corpus::requests(), &CERTIFICATE, 10);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Valid messages of every format, by the emitters of the product.
 
+use super::lane;
 use pki::enrolment::{
     CertificateRequest, Code, Denial, Grant, KeyAnswer, KeyRequest, Message as _, Nonce,
     NonceAnswer, RenewalRequest,
@@ -13,6 +14,7 @@ use warren_proto::session::token::Token;
 use warren_proto::session::{Epoch, Index, LaneId};
 use warren_proto::wire::connect::{Connect, ENDPOINTS_MAX, Purpose};
 use warren_proto::wire::control::{CloseReason, Control, Status, Welcome};
+use warren_proto::wire::crawl;
 use warren_proto::wire::dht::{Body, Listed, Message, Name, Range, Refusal};
 use warren_proto::wire::frame;
 use warren_proto::wire::hello::{self, Cover};
@@ -120,8 +122,7 @@ pub fn controls() -> Vec<Vec<u8>> {
     ];
     let standing = Standing { notices: 3, head: NOW.as_secs(), secret: 4 };
     all.extend([Control::Standing(standing).emit(), Control::NewsAsk(standing).emit()]);
-    let secret = authority().sign_secret(pki::GroupSecret::random(4), NOW).to_bytes().to_vec();
-    let lists = lists(notices().into_iter().chain([secret]));
+    let lists = lists(notices().into_iter().chain(secrets()));
     for (n, list) in lists.iter().enumerate() {
         let items = Items::parse(list).expect("own output");
         all.push(Control::News { more: n + 1 < lists.len(), items }.emit());
@@ -141,8 +142,7 @@ pub fn routed_to(destination: NodeId) -> Vec<Vec<u8>> {
         Mode::Directional(Side::Left),
         Mode::Directional(Side::Right),
     ];
-    let status = Status { keep: true, left: vec![id(1)], right: vec![id(2)] };
-    let status = [&[0; 25][..], &Control::Status(status).emit()].concat();
+    let [query, _, answer] = crawls().try_into().expect("three messages");
     let (connects, dhts, list) = (connects(), dhts(), lists(notices()).swap_remove(0));
     let mut protocols = vec![
         (Protocol::ConnectRequest, &connects[0][..]),
@@ -150,8 +150,8 @@ pub fn routed_to(destination: NodeId) -> Vec<Vec<u8>> {
         (Protocol::Tunnel, &[0x10; 60]),
         (Protocol::Ping, &[3; 8]),
         (Protocol::Pong, &[3; 8]),
-        (Protocol::NeighboursQuery, &[0; 4]),
-        (Protocol::NeighboursAnswer, &status),
+        (Protocol::NeighboursQuery, &query),
+        (Protocol::NeighboursAnswer, &answer),
         (Protocol::WhoIsNearest, &[5; 8]),
         (Protocol::IAmNearest, &[5; 8]),
         (Protocol::Notices, &list),
@@ -199,6 +199,47 @@ pub fn connects() -> Vec<Vec<u8>> {
         message(Purpose::OnDemand, false, None, 0),
     ];
     all.iter().map(Connect::emit).collect()
+}
+
+/// A crawl's question, and answers from a node that is alone and from one with many links.
+pub fn crawls() -> Vec<Vec<u8>> {
+    let answer = |ipv4, n: u8| crawl::Answer {
+        token: 7,
+        notices: 3,
+        noticed_at: NOW.as_secs(),
+        ipv4,
+        far: (0..2 * n).map(id).collect(),
+        near: Status {
+            keep: true,
+            left: (0..n).map(id).collect(),
+            right: (0..n).map(id).collect(),
+        },
+    };
+    vec![
+        crawl::Query { token: 7 }.emit().to_vec(),
+        answer(None, 0).emit(),
+        answer(Some(Ipv4Addr::new(10, 42, 0, 9)), 4).emit(),
+    ]
+}
+
+/// Lists of items, a short one among them.
+pub fn news() -> Vec<Vec<u8>> {
+    let mut all = lists(notices().into_iter().chain(secrets()));
+    all.extend(lists([b"x"]));
+    all
+}
+
+/// Packets as a member seals them: whole, and in two pieces. The two frames are of one length.
+pub fn data() -> Vec<Vec<u8>> {
+    let packets = [0, 40].map(|len| lane::packet(&vec![7; len]));
+    let whole = packets.iter().flat_map(|packet| {
+        [0, 1].map(|content| [&[content], &packet[..], &[content], packet].concat())
+    });
+    let pieces = packets.iter().flat_map(|packet| {
+        let (first, last) = packet.split_at(packet.len() / 2);
+        [0, 1].map(|checksum| [&[2 | checksum], first, &[4 | checksum], last].concat())
+    });
+    whole.chain(pieces).collect()
 }
 
 /// Messages of the hash table, of every kind.
@@ -326,6 +367,23 @@ pub fn notices() -> Vec<Vec<u8>> {
     let head = authority.head(trust.ledger_mut(), NOW, next).expect("the chain is whole");
     let notices = trust.ledger().notices().map(pki::Notice::to_bytes);
     notices.chain([head.to_bytes()]).collect()
+}
+
+/// Generations of the group secret.
+pub fn secrets() -> Vec<Vec<u8>> {
+    let sign = |n| authority().sign_secret(pki::GroupSecret::random(n), NOW).to_bytes().to_vec();
+    [1, u32::MAX].map(sign).to_vec()
+}
+
+/// Requests for certificates: for a user, and for a node whose ID was drawn.
+pub fn requests() -> Vec<Vec<u8>> {
+    let key = pki::PrivateKey::generate();
+    let node = KeyAnswer::new("team", pki::Salt::random(), key.spki()).node_id;
+    let all = [
+        pki::Request::new(&key, Some("ana")).expect("a good name"),
+        pki::Request::for_node(&key, "team", node).expect("a good name"),
+    ];
+    all.iter().map(|request| request.der().to_vec()).collect()
 }
 
 /// A blob with everything in it.

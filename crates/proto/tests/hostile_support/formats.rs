@@ -4,14 +4,19 @@
 //! a parser takes them for something else than they are. Shared by the deterministic tests and by the
 //! libFuzzer targets in `fuzz/`.
 
+use super::lane;
 use pki::enrolment::{self, Message};
+use warren_proto::lane::Inbound;
+use warren_proto::time::Instant;
 use warren_proto::wire::connect::Connect;
 use warren_proto::wire::control::Control;
+use warren_proto::wire::crawl;
 use warren_proto::wire::dht;
 use warren_proto::wire::frame::{self, Kind};
 use warren_proto::wire::hello;
 use warren_proto::wire::ip::icmp::{Answer, Problem};
 use warren_proto::wire::ip::{self, checksum_field, complete_checksum};
+use warren_proto::wire::news::Items;
 use warren_proto::wire::probe::{Invite, Probe, ProbeReply, envelope};
 use warren_proto::wire::routed::Routed;
 
@@ -64,6 +69,26 @@ pub fn wire_connect(bytes: &[u8]) -> bool {
     Connect::parse(bytes).map(|message| assert_eq!(message.emit(), bytes)).is_ok()
 }
 
+/// What a crawl asks, or is answered.
+pub fn wire_crawl(bytes: &[u8]) -> bool {
+    let query = crawl::Query::parse(bytes).map(|query| assert_eq!(query.emit(), bytes));
+    let answer = crawl::Answer::parse(bytes).map(|answer| assert_eq!(answer.emit(), bytes));
+    query.is_ok() || answer.is_ok()
+}
+
+/// A list of items: the payload of the routed protocol `Notices`.
+pub fn wire_news(bytes: &[u8]) -> bool {
+    let Ok(items) = Items::parse(bytes) else { return false };
+    let mut rest = bytes;
+    for item in items.iter() {
+        let (length, after) = rest.split_first_chunk().expect("the parser saw it");
+        assert_eq!(usize::from(u16::from_be_bytes(*length)), item.len());
+        rest = after.strip_prefix(item).expect("items lie one behind the other");
+    }
+    assert!(rest.is_empty());
+    true
+}
+
 /// A message of the hash table.
 pub fn wire_dht(bytes: &[u8]) -> bool {
     dht::Message::parse(bytes).map(|message| assert_eq!(message.emit(), bytes)).is_ok()
@@ -89,6 +114,29 @@ pub fn wire_ip(bytes: &[u8]) -> bool {
     true
 }
 
+/// What a member sealed as two frames of packets, half of the bytes in each.
+pub fn wire_data(bytes: &[u8]) -> bool {
+    let (mut member, mut lane) = lane::pair();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let mut frame = Vec::with_capacity(frame::OVERHEAD + second.len());
+    let mut opens = |content: &[u8]| {
+        frame.clear();
+        member.seal(&mut frame, &[content]).expect("a new key");
+        match lane.inbound(lane::PATH, &mut frame, Instant::ZERO) {
+            Inbound::Packet { packet, .. } | Inbound::Joined { packet, .. } => {
+                let header = ip::Header::parse_packet(packet).expect("the lane judged it");
+                assert_eq!(header.source, lane::THEIRS);
+                assert_eq!(header.destination, lane::OURS);
+                true
+            }
+            Inbound::Piece | Inbound::Unproven { .. } => true,
+            Inbound::Punt => panic!("a frame of the lane's session"),
+            Inbound::Drop(_) => false,
+        }
+    };
+    opens(first) | opens(second)
+}
+
 /// A member certificate in DER.
 pub fn pki_certificate(bytes: &[u8]) -> bool {
     let Ok(certificate) = pki::Certificate::from_der(bytes) else { return false };
@@ -103,6 +151,17 @@ pub fn pki_notice(bytes: &[u8]) -> bool {
     let head = pki::Head::from_bytes(bytes).map(|head| assert_eq!(head.to_bytes(), bytes));
     assert!(notice.is_none() || head.is_none());
     notice.is_some() || head.is_some()
+}
+
+/// A generation of the group secret.
+pub fn pki_secret(bytes: &[u8]) -> bool {
+    let secret = pki::SignedSecret::from_bytes(bytes);
+    secret.map(|secret| assert_eq!(*secret.to_bytes(), bytes)).is_some()
+}
+
+/// A request for a certificate, in DER.
+pub fn pki_request(bytes: &[u8]) -> bool {
+    pki::Request::from_der(bytes).map(|request| assert_eq!(request.der(), bytes)).is_ok()
 }
 
 /// The file that brings a user into a group.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `formats` | what must hold for any bytes |
 //! | `corpus` | what do valid messages look like |
+//! | `lane` | what can a member do to a lane |
 //! | `mutate` | how are they bent |
 //! | `member` | what can a member do that is not honest |
 //! | `rate` | how fast is it |
@@ -14,6 +15,7 @@
 
 pub mod corpus;
 pub mod formats;
+pub mod lane;
 pub mod member;
 pub mod mutate;
 pub mod rate;

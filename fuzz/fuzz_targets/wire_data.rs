@@ -1,0 +1,8 @@
+//! Packets that a member seals, from libFuzzer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    warren_fuzz::formats::wire_data(bytes);
+});

@@ -1,0 +1,8 @@
+//! Lists of news from libFuzzer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    warren_fuzz::formats::wire_news(bytes);
+});
