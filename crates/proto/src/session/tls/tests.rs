@@ -33,15 +33,24 @@ impl Group {
         self.authority.sign(&request, &SignOptions::new(user), issued).expect("good options")
     }
 
-    fn member_at(&self, user: &str, issued: UnixTime) -> TlsSuite {
+    fn suite(&self, user: &str, issued: UnixTime, trust: &Trust) -> TlsSuite {
         let key = PrivateKey::generate();
         let certificate = self.issue(&key, user, issued);
-        TlsSuite::group(key, &certificate, self.trust.clone(), Cipher::Aes256Gcm)
+        TlsSuite::group(key, &certificate, trust.clone(), Cipher::Aes256Gcm)
             .expect("the certificate is of this key")
+    }
+
+    fn member_at(&self, user: &str, issued: UnixTime) -> TlsSuite {
+        self.suite(user, issued, &self.trust)
     }
 
     fn member(&self, user: &str) -> TlsSuite {
         self.member_at(user, NOW - DAY * 6)
+    }
+
+    /// A member of this group that lets in members of another.
+    fn member_that_trusts(&self, user: &str, trust: &Trust) -> TlsSuite {
+        self.suite(user, NOW - DAY * 6, trust)
     }
 
     fn revoke(&mut self, suite: &TlsSuite) {
@@ -140,21 +149,24 @@ fn handshakes_complete_over_a_bad_channel() {
 fn unit_se_05_refused_handshakes_say_why() {
     let mut group = Group::new("lab");
     let foreign = Group::new("lab");
-    let other = Group::new("office");
+    let office = Group::new("office");
 
-    // Wrong authority: each side has its own idea of the group, so the client, who judges first, says so.
-    let mut pair = meet(&mut group.member("alice"), &mut foreign.member("mallory"));
-    assert_eq!(pair.refusals(), by_client(Refusal::UnknownIssuer.into()));
-
-    // Wrong group.
-    pair = meet(&mut group.member("alice"), &mut other.member("carol"));
-    assert_eq!(pair.refusals(), by_client(Refusal::WrongGroup.into()));
+    // Wrong authority, wrong group. The client judges first, so the server has the word only where the client
+    // believes in the server's authority and comes with a certificate of another all the same.
+    for (other, why) in [(&foreign, Refusal::UnknownIssuer), (&office, Refusal::WrongGroup)] {
+        let mut pair = meet(&mut group.member("alice"), &mut other.member("mallory"));
+        assert_eq!(pair.refusals(), by_client(why.into()));
+        let mallory = other.member_that_trusts("mallory", &group.trust);
+        let server = group.member("bob").server(None, at(NOW)).expect("a good certificate");
+        pair = run(unjudged_client(&mallory, |_| {}), server);
+        assert_eq!(pair.refusals(), by_server(why.into()));
+    }
 
     // Wrong ID: another node answers, or calls, than was expected.
     let (mut alice, mut bob) = (group.member("alice"), group.member("bob"));
     let nobody = Some(NodeId::from_bytes([9; 20]));
     let client = alice.client(nobody, at(NOW)).expect("a good certificate");
-    pair = run(client, bob.server(None, at(NOW)).expect("a good certificate"));
+    let mut pair = run(client, bob.server(None, at(NOW)).expect("a good certificate"));
     assert_eq!(pair.refusals(), by_client(Refusal::WrongNode.into()));
     let client = alice.client(None, at(NOW)).expect("a good certificate");
     pair = run(client, bob.server(nobody, at(NOW)).expect("a good certificate"));
@@ -181,10 +193,15 @@ fn unit_se_05_refused_handshakes_say_why() {
     pair = meet(&mut informed, &mut eve);
     assert_eq!(pair.refusals(), by_client(revoked));
 
-    // No certificate.
+    // No certificate. Both directions.
     let nameless = unjudged_client(&informed, |c| c.client_auth_cert_resolver = Arc::new(Nameless));
     pair = run(nameless, bob.server(None, at(NOW)).expect("a good certificate"));
     assert_eq!(pair.refusals(), by_server(Refusal::NoCertificate.into()));
+    let signer = informed.certified.key.clone();
+    informed.certified = Arc::new(CertifiedKey::new(Vec::new(), signer));
+    let nameless = informed.server(None, at(NOW)).expect("a good certificate");
+    pair = run(bob.client(None, at(NOW)).expect("a good certificate"), nameless);
+    assert_eq!(pair.refusals(), by_client(Refusal::NoCertificate.into()));
 }
 
 #[test]
