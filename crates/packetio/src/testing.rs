@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::device::{Tun, TunOptions};
 use crate::ip::{self, Layout, TCP, UDP, Version};
 use crate::split::Packet;
 use crate::sys;
@@ -122,25 +123,28 @@ pub fn is_right(packet: &[u8]) -> bool {
         && ip::checksum_is_right(packet, &layout, &transport)
 }
 
-/// Runs `body` in a thread with a network namespace of its own; `None`, with the reason printed, if
-/// the test may not have one.
-pub fn in_own_network<T: Send>(body: impl FnOnce() -> T + Send) -> Option<T> {
-    std::thread::scope(|scope| {
-        scope
-            .spawn(|| match sys::unshare_network() {
-                Ok(()) => Some(body()),
-                Err(error) => {
-                    println!("skipped: no network namespace: {error}");
-                    None
-                }
-            })
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+/// Runs `body` in a thread with a network namespace of its own.
+pub fn in_own_network<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+    let run = || match sys::unshare_network() {
+        Ok(()) => body(),
+        Err(error) => panic!(
+            "no network namespace: {error}: be root, or in a user namespace: \
+             `unshare --user --map-root-user COMMAND`"
+        ),
+    };
+    std::thread::scope(|scope| scope.spawn(run).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Opens a device in the network namespace of the calling thread.
+pub fn open(name: &str, offload: bool) -> Tun {
+    let options = TunOptions { name: Some(name.into()), mtu: 1400, offload };
+    Tun::open(&options).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Runs the `ip` program in the namespace of the calling thread.
 pub fn ip(arguments: &[&str]) {
-    let status = Command::new("ip").args(arguments).status().expect("the ip program");
+    let status =
+        Command::new("ip").args(arguments).status().expect("`make deps` installs the ip program");
     assert!(status.success(), "ip {arguments:?}");
 }

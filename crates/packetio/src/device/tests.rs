@@ -4,7 +4,7 @@ use super::*;
 use crate::checksum::{Checksum, Sum};
 use crate::ip::Layout;
 use crate::poller::Poller;
-use crate::testing::{in_own_network, ip};
+use crate::testing::{in_own_network, ip, open};
 use crate::writer::Writer;
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -71,11 +71,7 @@ fn unit_vn_12_the_memory_device_answers_through_the_trait() {
 fn unit_vn_12_the_kernel_device_answers_through_the_trait() {
     for offload in [true, false] {
         in_own_network(|| {
-            let options = TunOptions { name: Some("warren-t".into()), mtu: 1400, offload };
-            let mut tun = match Tun::open(&options) {
-                Ok(tun) => tun,
-                Err(error) => return println!("skipped: {error}"),
-            };
+            let mut tun = open("warren-t", offload);
             ip(&["link", "set", "lo", "up"]);
             ip(&["addr", "add", "10.9.0.1/24", "dev", "warren-t"]);
             ip(&["link", "set", "warren-t", "up"]);

@@ -6,33 +6,23 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::checksum::Checksum;
-use crate::testing::{in_own_network, ip};
+use crate::testing::{in_own_network, ip, open};
 use crate::writer::Writer;
 
 fn options(name: &str) -> TunOptions {
     TunOptions { name: Some(name.into()), mtu: 1400, offload: true }
 }
 
-/// Opens a device in the namespace of the thread; `None`, with the reason printed, if it may not.
-fn open(name: &str) -> Option<Tun> {
-    match Tun::open(&options(name)) {
-        Ok(tun) => Some(tun),
-        Err(error) => {
-            println!("skipped: {error}");
-            None
-        }
-    }
-}
-
 #[test]
 fn a_device_has_name_index_mtu_and_offloads() {
     in_own_network(|| {
-        let Some(tun) = open("warren-a") else { return };
+        let tun = open("warren-a", true);
         assert_eq!(tun.name(), "warren-a");
         assert_eq!(tun.index(), sys::interface_index("warren-a").expect("index"));
         assert!(tun.offloads().checksum && tun.offloads().read_tcp && tun.offloads().write_tcp);
         let shown = std::process::Command::new("ip").args(["link", "show", "warren-a"]).output();
-        let shown = String::from_utf8(shown.expect("the ip program").stdout).expect("text");
+        let shown = String::from_utf8(shown.expect("`make deps` installs the ip program").stdout)
+            .expect("text");
         assert!(shown.contains("mtu 1400"), "{shown}");
     });
 }
@@ -43,7 +33,7 @@ fn errors_say_what_to_do() {
         let long = Tun::open(&options("a-name-beyond-fifteen"));
         assert!(matches!(long, Err(OpenError::NameTooLong(_))));
         assert!(matches!(Tun::open(&options("a/b")), Err(OpenError::NameInvalid(_))));
-        let Some(_tun) = open("warren-b") else { return };
+        let _tun = open("warren-b", true);
         assert!(matches!(Tun::open(&options("warren-b")), Err(OpenError::NameBusy(_))));
         assert!(matches!(Tun::open(&options("lo")), Err(OpenError::NameBusy(_))));
     });
@@ -90,20 +80,19 @@ fn host<'s, T: Send + 's>(
     scope: &'s std::thread::Scope<'s, '_>,
     addr: &'static str,
     work: impl FnOnce() -> T + Send + 's,
-) -> Option<(Tun, std::thread::ScopedJoinHandle<'s, Option<T>>)> {
+) -> (Tun, std::thread::ScopedJoinHandle<'s, T>) {
     let (give, take) = std::sync::mpsc::channel();
     let thread = scope.spawn(move || {
         in_own_network(|| {
-            let tun = open("warren-c")?;
+            let tun = open("warren-c", true);
             ip(&["link", "set", "lo", "up"]);
             ip(&["addr", "add", addr, "dev", "warren-c"]);
             ip(&["link", "set", "warren-c", "up"]);
             give.send(tun).expect("the other thread waits");
-            Some(work())
+            work()
         })
-        .flatten()
     });
-    take.recv().ok().map(|tun| (tun, thread))
+    (take.recv().expect("the thread gives a device"), thread)
 }
 
 #[test]
@@ -111,7 +100,7 @@ fn tcp_crosses_two_devices_in_super_packets_unchanged() {
     let sent: Vec<u8> = (0..4_000_000_u32).map(|n| (n / 7) as u8).collect();
     std::thread::scope(|scope| {
         let (ready, go) = std::sync::mpsc::channel();
-        let server = host(scope, "10.9.0.1/24", move || {
+        let (mut left, server) = host(scope, "10.9.0.1/24", move || {
             let listener = TcpListener::bind("10.9.0.1:7").expect("bind");
             ready.send(()).expect("the client waits");
             let mut received = Vec::new();
@@ -119,8 +108,7 @@ fn tcp_crosses_two_devices_in_super_packets_unchanged() {
             stream.read_to_end(&mut received).expect("read");
             received
         });
-        let Some((mut left, server)) = server else { return };
-        let client = host(scope, "10.9.0.2/24", {
+        let (mut right, _client) = host(scope, "10.9.0.2/24", {
             let sent = &sent;
             move || {
                 go.recv().expect("the server listens");
@@ -128,10 +116,9 @@ fn tcp_crosses_two_devices_in_super_packets_unchanged() {
                 stream.write_all(sent).expect("write");
             }
         });
-        let Some((mut right, _client)) = client else { return };
         let (split, merged) = carry(&mut left, &mut right, || server.is_finished());
         assert!(split && merged, "offload is in use");
-        let received = server.join().expect("thread").expect("a device");
+        let received = server.join().expect("thread");
         assert!(received == sent, "{} of {} bytes", received.len(), sent.len());
     });
 }
@@ -141,7 +128,7 @@ fn udp_batches_cross_two_devices_in_super_packets_unchanged() {
     let count = 40;
     std::thread::scope(|scope| {
         let (ready, go) = std::sync::mpsc::channel();
-        let receiver = host(scope, "10.9.0.1/24", move || {
+        let (mut left, receiver) = host(scope, "10.9.0.1/24", move || {
             let socket = UdpSocket::bind("10.9.0.1:7").expect("bind");
             socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
             ready.send(()).expect("the sender waits");
@@ -153,8 +140,7 @@ fn udp_batches_cross_two_devices_in_super_packets_unchanged() {
                 })
                 .collect::<Vec<_>>()
         });
-        let Some((mut left, receiver)) = receiver else { return };
-        let sender = host(scope, "10.9.0.2/24", move || {
+        let (mut right, _sender) = host(scope, "10.9.0.2/24", move || {
             go.recv().expect("the receiver listens");
             let options = crate::udp::UdpOptions::default();
             let udp = crate::udp::Udp::bind("10.9.0.2:0".parse().expect("address"), &options);
@@ -168,11 +154,10 @@ fn udp_batches_cross_two_devices_in_super_packets_unchanged() {
             }
             assert_eq!(udp.expect("bind").send(&mut batch).datagrams, u64::from(count));
         });
-        let Some((mut right, _sender)) = sender else { return };
         let uso = right.offloads().read_udp;
         let (split, merged) = carry(&mut left, &mut right, || receiver.is_finished());
         assert_eq!((split, merged), (uso, uso));
-        let received = receiver.join().expect("thread").expect("a device");
+        let received = receiver.join().expect("thread");
         let expected: Vec<_> = (0..count).map(|index| (1200, index)).collect();
         assert_eq!(received, expected);
     });
@@ -181,7 +166,7 @@ fn udp_batches_cross_two_devices_in_super_packets_unchanged() {
 #[test]
 fn a_half_done_checksum_is_completed_by_the_kernel() {
     in_own_network(|| {
-        let Some(mut tun) = open("warren-d") else { return };
+        let mut tun = open("warren-d", true);
         ip(&["addr", "add", "10.0.0.2/24", "dev", "warren-d"]);
         ip(&["link", "set", "warren-d", "up"]);
         let socket = UdpSocket::bind("10.0.0.2:0").expect("bind");
