@@ -11,7 +11,7 @@
 //! socket is shared; control datagrams leave it from the driver's thread. Orders come by a bounded queue and a
 //! wake-up; the driver waits when it is full, which is safe because this thread never waits for the driver.
 //! Punts go by a bounded queue; when it is full they are dropped and counted. Packets that stay in the lane
-//! cost no allocation, lock, log or queue.
+//! cost no allocation, lock, log or queue; a frame for a path through the overlay does not stay: it is a punt.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -118,6 +118,32 @@ fn options_reach_the_kernel() {
 }
 
 #[test]
+fn warm_batches_are_sent_and_received_without_allocating() {
+    for (addr, gso) in [("127.0.0.1:0", Gso::On), ("[::1]:0", Gso::On), ("[::1]:0", Gso::Off)] {
+        let options = UdpOptions { gso, ..UdpOptions::default() };
+        let sender = Udp::bind(addr.parse().expect("address"), &options).expect("bind");
+        let receivers = [bind(addr), bind(addr)];
+        let to = receivers.each_ref().map(|udp| udp.local_addr().expect("address"));
+        let (mut out, mut batch) = (SendBatch::default(), RecvBatch::default());
+        let mut bytes = 0;
+        let used = allocation_counter::measure(|| {
+            // Runs of equal size, a shorter one and another destination: several messages.
+            for n in 0..60 {
+                let len = if n % 9 == 0 { 77 } else { 1200 };
+                assert_eq!(push(&mut out, to[usize::from(n > 40)], &[7; 1200][..len]), Push::Added);
+            }
+            assert_eq!(sender.send(&mut out).datagrams, 60);
+            for udp in &receivers {
+                while udp.recv(&mut batch).expect("receive") > 0 {
+                    bytes += batch.datagrams().map(|(_, datagram)| datagram.len()).sum::<usize>();
+                }
+            }
+        });
+        assert_eq!((bytes, used.count_total), (53 * 1200 + 7 * 77, 0), "{addr} {gso:?}");
+    }
+}
+
+#[test]
 fn a_taken_port_is_an_error() {
     for (first, second) in [("127.0.0.1", "127.0.0.1"), ("[::]", "[::]"), ("[::]", "0.0.0.0")] {
         let taken = bind(&format!("{first}:0"));

@@ -52,6 +52,23 @@ fn write(device: &mut impl Device, packets: &mut [Vec<u8>], checksum: Checksum) 
 }
 
 #[test]
+fn a_batch_is_written_and_read_without_allocating() {
+    let (mut device, mut twin) = MemoryDevice::pair(Offloads::ALL).expect("pair");
+    let (mut packets, mut buffer, mut room) = (segments(), ReadBuffer::default(), [0; 2_000]);
+    let mut read = 0;
+    let used = allocation_counter::measure(|| {
+        assert_eq!(write(&mut device, &mut packets, Checksum::Partial).writes, 1);
+        let packet = twin.read(&mut buffer).expect("read").expect("a packet");
+        let mut segments = packet.segments();
+        while let Some(segment) = segments.next_segment() {
+            segment.copy_to(&mut room[..segment.len()]);
+            read += 1;
+        }
+    });
+    assert_eq!((read, used.count_total), (4, 0));
+}
+
+#[test]
 fn segments_of_a_flow_cost_one_write() {
     let (mut device, mut twin) = MemoryDevice::pair(Offloads::ALL).expect("pair");
     let report = write(&mut device, &mut segments(), Checksum::Partial);

@@ -122,6 +122,42 @@ fn unit_vn_03_packets_cross_byte_for_byte() {
 }
 
 #[test]
+fn a_warm_pair_of_lanes_carries_packets_without_allocating() {
+    let (mut a, mut b) = pair(Cipher::Aes256Gcm);
+    let packets = [(v4(2), v4(3)), (v6(2).into(), v6(3).into())]
+        .map(|(from, to)| [40, 1_232].map(|len| udp(from, to, &vec![7; len])))
+        .concat();
+    let mut frame = [0; 2_048];
+    let mut carry = |limit| {
+        a.apply(Delta::SetLimit { slot: SLOT, limit });
+        let (mut whole, mut joined) = (0, 0);
+        let used = allocation_counter::measure(|| {
+            for packet in packets.iter().cycle().take(64) {
+                let out = a.outbound(packet, packet.len(), Instant::ZERO);
+                let Outbound::Seal(flow) = out else { panic!("{out:?}") };
+                let parts = packet.split_at(28).into();
+                for &piece in flow.pieces(packet.len()) {
+                    let len = a.seal(flow, piece, parts, Checksum::Complete, &mut frame);
+                    let sealed = &mut frame[..len.expect("sealed")];
+                    match b.inbound(path(2), sealed, Instant::ZERO) {
+                        Inbound::Packet { .. } => whole += 1,
+                        Inbound::Joined { .. } => joined += 1,
+                        Inbound::Piece => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+        });
+        (whole, joined, used.count_total)
+    };
+    // Keys are derived at the first packet, and room for pieces is kept from the first that comes in two.
+    let [wide, narrow] = [1_400, 1_200];
+    carry(narrow);
+    assert_eq!(carry(wide), (64, 0, 0));
+    assert_eq!(carry(narrow), (32, 32, 0));
+}
+
+#[test]
 fn unit_vn_02_a_flipped_bit_or_a_replay_is_dropped_and_counted() {
     let (mut a, mut b) = pair(Cipher::Aes256Gcm);
     let frame = sealed(&mut a, &udp(v4(2), v4(3), MARKER));
