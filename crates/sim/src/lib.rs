@@ -15,6 +15,8 @@
 //!
 //! Nothing here reads a clock or a global random source: the same seed gives the same result.
 
+#![warn(clippy::iter_over_hash_type)]
+
 pub mod check;
 pub mod hash;
 pub mod latency;

@@ -1,5 +1,7 @@
 //! `warren-sim`: runs scenarios of the overlay in virtual time and prints what came of them.
 
+#![warn(clippy::iter_over_hash_type)]
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
