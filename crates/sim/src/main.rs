@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use warren_sim::latency::DelayMatrix;
+use warren_sim::latency::{self, DelayMatrix};
 use warren_sim::report::{Cell, Table};
 use warren_sim::scenario::{self, Progress, Scenario};
 use warren_sim::story::{self, Story, Telling};
@@ -40,7 +40,7 @@ struct Run {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Delay matrix to draw the nodes from, instead of the scenario's delays.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = latency::FILE_VARIABLE)]
     matrix: Option<PathBuf>,
     #[command(flatten)]
     format: Format,

@@ -32,6 +32,9 @@ pub const RTT_US_MAX: u32 = 100_000_000;
 /// Round trip of unmeasured pairs when nothing at all was measured: about the median of King.
 const RTT_US_UNKNOWN: u32 = 160_000;
 
+/// Environment variable that names a file with a matrix, for measured sets: the repository carries none.
+pub const FILE_VARIABLE: &str = "WARREN_MATRIX";
+
 /// Marks an entry without measurement. Zero is free for it: a real round trip takes time.
 const MISSING: u32 = 0;
 
