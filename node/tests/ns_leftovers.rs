@@ -7,26 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use common::net::{Net, Node, PATIENCE, run};
+use common::net::{Net, Node, PATIENCE};
 use lab::eventually;
 use nix::sys::signal::Signal;
 
-/// Devices, addresses, routes and rules of a host, without what counts down.
-fn network(node: &Node) -> Result<Vec<String>> {
-    let mut lines = Vec::new();
-    for what in
-        ["-4 route show table all", "-6 route show table all", "rule", "-o address", "-o link"]
-    {
-        let text = run(node.host.command("ip").args(what.split(' ')))?;
-        lines.extend(text.lines().map(str::to_owned));
-    }
-    lines.sort();
-    Ok(lines)
-}
-
 fn is_as_before(node: &Node, before: &[String]) -> Result<()> {
     eventually(PATIENCE, || {
-        let now = network(node)?;
+        let now = node.host.network()?;
         let new: Vec<_> = now.iter().filter(|line| !before.contains(line)).collect();
         let gone: Vec<_> = before.iter().filter(|line| !now.contains(line)).collect();
         ensure!(new.is_empty() && gone.is_empty(), "new: {new:#?}\ngone: {gone:#?}");
@@ -39,11 +26,11 @@ fn ns_ad_06_nothing_is_left_of_the_network_however_a_daemon_ends() -> Result<()>
     let net = Net::new()?;
     let mut alice = net.pinned("alice", 2)?;
     let blob = net.blob(&[]);
-    let before = network(&alice)?;
+    let before = alice.host.network()?;
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGKILL] {
         alice.start("up", &blob)?;
         eventually(PATIENCE, || {
-            let now = network(&alice)?;
+            let now = alice.host.network()?;
             ensure!(now.iter().any(|line| line.contains("10.42.0.2/24")), "not yet: {now:#?}");
             Ok(())
         })?;
@@ -68,7 +55,7 @@ fn ns_ad_06_nothing_is_left_of_a_daemon_that_is_ended_while_it_starts() -> Resul
     let net = Net::new()?;
     let mut alice = net.pinned("alice", 2)?;
     let blob = net.blob(&[]);
-    let before = network(&alice)?;
+    let before = alice.host.network()?;
     for round in 0..ROUNDS {
         let signal = if round % 2 == 0 { Signal::SIGTERM } else { Signal::SIGKILL };
         let mut daemon = alice.host.spawn(alice.command("up", &blob, &[]))?;

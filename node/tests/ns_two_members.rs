@@ -11,11 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use common::{Group, Member, Quiet as _, WARREN, text};
-use lab::{Daemon, Host, Lab, eventually};
+use lab::{Daemon, Host, Lab, PATIENCE, eventually};
 use nix::sys::signal::Signal::SIGHUP;
 use serde_json::{Value, json};
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Alice and Bob on one switch, with fixed addresses; Bob joins by Alice.
 struct Pair {
@@ -98,18 +96,6 @@ impl Node {
         ensure!(ping.status.success(), "{}", String::from_utf8_lossy(&ping.stdout));
         Ok(())
     }
-
-    /// Addresses, routes and rules of the host.
-    fn network(&self) -> Result<Vec<String>> {
-        let mut lines = Vec::new();
-        for what in ["-4 route show table all", "-6 route show table all", "rule", "-o address"] {
-            let words = what.split_whitespace();
-            let output = self.host.command("ip").args(words).output()?;
-            lines.extend(String::from_utf8(output.stdout)?.lines().map(str::to_owned));
-        }
-        lines.sort();
-        Ok(lines)
-    }
 }
 
 #[test]
@@ -155,7 +141,7 @@ fn ns_vn_01_unmodified_programs_work() -> Result<()> {
     let _alice = pair.alice.up(&pair.blob, &[])?;
     let _bob = pair.bob.up(&pair.blob, &[])?;
     eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
-    pair.alice.pings("10.42.0.3")?;
+    eventually(PATIENCE, || pair.alice.pings("10.42.0.3"))?;
     let ipv6 = pair.alice.virtual_ipv6()?;
     eventually(PATIENCE, || pair.bob.pings(&ipv6))?;
     // Large transfers by TCP, which use the segmentation offloads, in both directions.
@@ -191,7 +177,7 @@ fn ns_ad_01_members_lease_addresses_and_keep_them_over_a_restart() -> Result<()>
     let bobs = eventually(PATIENCE, || pair.bob.virtual_ipv4())?;
     assert_ne!(alices, bobs);
     eventually(PATIENCE, || pair.bob.pings(&alices))?;
-    pair.alice.pings(&bobs)?;
+    eventually(PATIENCE, || pair.alice.pings(&bobs))?;
     bob.terminate()?;
     assert!(bob.wait_exit(PATIENCE)?.success(), "{}", bob.log());
     let _bob = pair.bob.up(&pair.blob, &[])?;
@@ -212,8 +198,12 @@ fn ns_ad_04_a_second_claimant_of_a_static_address_is_told() -> Result<()> {
         Ok(())
     })?;
     let holds = |node: &Node| node.virtual_ipv4().is_ok_and(|ip| ip == "10.42.0.77");
-    assert!(holds(&pair.alice) != holds(&pair.bob), "{}\n{}", alice.log(), bob.log());
-    Ok(())
+    // The other is told as late that it may hold it.
+    eventually(PATIENCE, || {
+        let held = [holds(&pair.alice), holds(&pair.bob)];
+        ensure!(held[0] != held[1], "{held:?}: {}\n{}", alice.log(), bob.log());
+        Ok(())
+    })
 }
 
 #[test]
@@ -267,13 +257,18 @@ fn ns_vn_01_a_packet_that_is_too_long_is_answered_at_once() -> Result<()> {
         pair.bob.host.command("ping").args(words).output()
     };
     // 1,280 less 28 and 48 bytes of headers.
-    assert!(ping(1252, "10.42.0.2")?.status.success());
+    let passes = |len, address: &str| {
+        eventually(PATIENCE, || {
+            ensure!(ping(len, address)?.status.success(), "{len} bytes to {address}");
+            Ok(())
+        })
+    };
+    passes(1252, "10.42.0.2")?;
     let refused = ping(1253, "10.42.0.2")?;
     let text = [refused.stdout, refused.stderr].concat();
     assert!(String::from_utf8_lossy(&text).contains("mtu"), "{}", String::from_utf8_lossy(&text));
     let ipv6 = pair.alice.virtual_ipv6()?;
-    assert!(ping(1232, &ipv6)?.status.success());
-    Ok(())
+    passes(1232, &ipv6)
 }
 
 #[test]
@@ -323,23 +318,30 @@ fn ns_jo_01_the_first_reply_comes_within_a_second_of_the_start() -> Result<()> {
 #[test]
 fn ns_ad_06_only_the_vpn_subnet_moves() -> Result<()> {
     let pair = Pair::new()?;
-    let before = pair.alice.network()?;
+    let before = pair.alice.host.network()?;
     let mut daemon = pair.alice.up(&pair.blob, &[])?;
     eventually(PATIENCE, || {
-        ensure!(pair.alice.network()?.iter().any(|line| line.contains("10.42.0.2")), "not yet");
+        ensure!(
+            pair.alice.host.network()?.iter().any(|line| line.contains("10.42.0.2")),
+            "not yet"
+        );
         Ok(())
     })?;
-    let during = pair.alice.network()?;
+    let during = pair.alice.host.network()?;
     assert!(before.iter().all(|line| during.contains(line)), "{before:#?}\n{during:#?}");
     for line in during.iter().filter(|line| !before.contains(line)) {
         assert!(line.contains("warren0"), "moved: {line}");
-        let is_link_local = line.contains("fe80") || line.contains("ff00");
-        assert!(line.contains("10.42.0.") || line.contains("fd") || is_link_local, "{line}");
+        let is_own =
+            ["10.42.0.", "fd", "fe80", "ff00", "warren0: <"].iter().any(|s| line.contains(s));
+        assert!(is_own, "{line}");
     }
     daemon.terminate()?;
     assert!(daemon.wait_exit(PATIENCE)?.success(), "{}", daemon.log());
-    assert_eq!(pair.alice.network()?, before);
-    Ok(())
+    eventually(PATIENCE, || {
+        let after = pair.alice.host.network()?;
+        ensure!(after == before, "{after:#?}\n{before:#?}");
+        Ok(())
+    })
 }
 
 #[test]
@@ -356,8 +358,12 @@ fn ns_op_01_the_commands_show_peer_path_and_ring() -> Result<()> {
     assert_eq!(peers[0]["node_id"], alice.as_str());
     assert_eq!((&peers[0]["user"], &peers[0]["path"]), (&"alice".into(), &"direct".into()));
     for node in [&pair.alice, &pair.bob] {
-        let rtt = node.ask(&["peers"])?[0]["rtt_ms"].as_f64();
-        assert!(rtt.is_some_and(|ms| (0.0..1_000.0).contains(&ms)), "{rtt:?}");
+        // On a busy machine the handshake measures nothing, but the first ping does.
+        eventually(PATIENCE, || {
+            let rtt = node.ask(&["peers"])?[0]["rtt_ms"].as_f64();
+            ensure!(rtt.is_some_and(|ms| (0.0..1_000.0).contains(&ms)), "{rtt:?}");
+            Ok(())
+        })?;
     }
     let pong = pair.bob.ask(&["ping", &alice[..8]])?;
     assert_eq!((&pong["node_id"], &pong["path"]), (&alice.into(), &"direct".into()));

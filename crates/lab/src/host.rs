@@ -13,6 +13,7 @@ use crate::directory::Directory;
 use crate::faults::{Direction, Faults};
 use crate::namespace::Namespace;
 use crate::nat::Nat;
+use crate::run::converse;
 use crate::switch::{Port, Switch};
 
 /// One machine of the lab.
@@ -35,8 +36,6 @@ struct State {
 impl Host {
     pub(crate) fn new(name: &str, directory: Arc<Directory>) -> Result<Self> {
         let namespace = Namespace::new(name)?;
-        // Addresses are ours alone: without the check for duplicates they work at once.
-        namespace.sysctl("ipv6/conf/default/accept_dad", "0")?;
         let state = Mutex::default();
         Ok(Self { name: name.to_owned(), namespace, directory, state })
     }
@@ -48,16 +47,18 @@ impl Host {
 
     /// Adds an interface with `addresses` ("10.0.0.1/24"), plugged into `switch`; returns its name.
     ///
-    /// The first is `eth0`, the next `eth1`, and so on.
+    /// The first is `eth0`, the next `eth1`, and so on. It carries packets from then on.
     pub fn attach(&self, switch: &Switch, addresses: &[&str]) -> Result<String> {
         let mut state = self.state();
         let interface = interface(state.cables.len());
         let port = switch.plug(&self.namespace, &interface)?;
-        state.cables.push(port);
         for address in addresses {
             self.ip(&format!("address add {address} dev {interface}"))?;
         }
         self.ip(&format!("link set {interface} up"))?;
+        self.namespace.wait_carrier(&interface)?;
+        port.namespace.wait_carrier(&port.name)?;
+        state.cables.push(port);
         if state.faults != Faults::default() {
             self.apply_faults(&state)?;
         }
@@ -67,6 +68,20 @@ impl Host {
     /// Runs `ip` inside the host: `host.ip("route add default via 10.0.0.254")`.
     pub fn ip(&self, line: &str) -> Result<()> {
         self.namespace.ip(line)
+    }
+
+    /// Its devices, addresses, routes and rules, sorted, without what counts down.
+    pub fn network(&self) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for what in
+            ["-4 route show table all", "-6 route show table all", "rule", "-o address", "-o link"]
+        {
+            let mut ip = self.command("ip");
+            ip.args(what.split_whitespace());
+            lines.extend(converse(ip, "")?.lines().map(str::to_owned));
+        }
+        lines.sort();
+        Ok(lines)
     }
 
     /// Loads nftables rules inside the host.

@@ -12,10 +12,12 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 
+use crate::eventually::eventually;
+use crate::node::PATIENCE;
 use crate::run::{succeed, system_command};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -46,6 +48,8 @@ impl Namespace {
             .context("cannot start the thread of a network namespace")?;
         let file = entered.recv().context("the thread of a network namespace ended")??;
         let namespace = Self { file, jobs: Some(jobs), thread: Some(thread) };
+        // Addresses are ours alone: without the check for duplicates they work at once.
+        namespace.sysctl("ipv6/conf/default/accept_dad", "0")?;
         namespace.ip("link set lo up")?;
         Ok(namespace)
     }
@@ -83,6 +87,18 @@ impl Namespace {
         succeed(command, "")
     }
 
+    /// Waits until an interface that was set up carries packets.
+    ///
+    /// The kernel notices the carrier when it has time for it, and only then opens the port of a switch and completes
+    /// addresses and routes. The last of that is the link-local address.
+    pub(crate) fn wait_carrier(&self, interface: &str) -> Result<()> {
+        eventually(PATIENCE, || {
+            let all = self.run(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6"))??;
+            ensure!(is_complete(&all, interface), "{interface} has no carrier: {all}");
+            Ok(())
+        })
+    }
+
     /// Loads a set of nftables rules, all or none of them.
     pub(crate) fn nft(&self, rules: &str) -> Result<()> {
         let mut command = self.command("nft");
@@ -110,6 +126,16 @@ impl Drop for Namespace {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether `if_inet6` has a link-local address of `interface`, and none that waits for the carrier.
+fn is_complete(if_inet6: &str, interface: &str) -> bool {
+    const LINK_LOCAL: &str = "20";
+    const TENTATIVE: u8 = 0x40;
+    let words = if_inet6.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let own: Vec<_> = words.filter(|words| words.last() == Some(&interface)).collect();
+    let waits = |flags| u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & TENTATIVE != 0);
+    own.iter().any(|words| words[3] == LINK_LOCAL) && !own.iter().any(|words| waits(words[4]))
 }
 
 /// Moves the calling thread into a new network namespace.

@@ -168,7 +168,7 @@ impl Node {
         Ok(self.peers()?.into_iter().find(|peer| peer["node_id"] == id))
     }
 
-    /// One ping that is answered within a second.
+    /// One ping that is answered within a second: on a busy machine it may not be, see [`Node::reach`].
     pub fn ping(&self, address: &str) -> Result<()> {
         let ping = self.host.command("ping").args(["-c", "1", "-W", "1", address]).output()?;
         ensure!(ping.status.success(), "{}", String::from_utf8_lossy(&ping.stdout));
