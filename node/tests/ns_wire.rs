@@ -102,7 +102,7 @@ fn ns_se_01_injected_and_replayed_datagrams_only_count_as_rejected() -> Result<(
     })?;
     let after = Picture::of(&alice)?;
     ensure!(before == after, "{before:?}\n{after:?}");
-    bob.ping("10.42.0.2")?;
+    bob.reach("10.42.0.2")?;
     ensure!(Picture::of(&alice)?.links == before.links);
     Ok(())
 }
@@ -172,8 +172,8 @@ fn ns_vn_10_a_packet_with_another_members_address_is_dropped_and_logged_once() -
     let told = alice.log().matches("sends with the address 10.42.0.3").count();
     ensure!(told == 1, "told {told} times: {}", alice.log());
     // The traffic of the true owner is not hurt.
-    bob.ping("10.42.0.2")?;
-    alice.ping("10.42.0.3")
+    bob.reach("10.42.0.2")?;
+    alice.reach("10.42.0.3")
 }
 
 #[test]
@@ -189,5 +189,5 @@ fn ns_vn_10_a_node_does_not_send_what_is_not_from_its_host() -> Result<()> {
         Ok(())
     })?;
     ensure!(alice.drops("not_the_owner")? == 0.0, "it was sent all the same");
-    bob.ping("10.42.0.2")
+    bob.reach("10.42.0.2")
 }
