@@ -107,9 +107,10 @@ impl Dial {
         }
     }
 
-    /// Adds a path that became known while dialling; it is probed next.
+    /// Adds a path that became known while dialling; it is probed next. An invitation is for its own path alone.
     pub fn add_path(&mut self, path: Path, now: Instant) {
-        if self.paths.len() < PATHS_MAX && !self.paths.contains(&path) {
+        let has_room = self.invited.is_none() && self.paths.len() < PATHS_MAX;
+        if has_room && !self.paths.contains(&path) {
             self.paths.insert(self.next, path);
             self.at = now;
         }

@@ -23,14 +23,13 @@ impl Links {
         reason: Reason,
         cx: &mut Context<'_>,
     ) {
-        let failed = |paths| Effect::DialFailed { instance, target, paths };
-        let share = DIALS_MAX / self.ends.len();
-        if self.table.dials_of(instance) >= share || paths.is_empty() {
-            cx.effects.push(failed(paths));
-            return;
-        }
-        let Some((slot, index)) = self.table.allocate(instance, cx.rng) else {
-            cx.effects.push(failed(paths));
+        let has_room =
+            self.table.dials_of(instance) < DIALS_MAX / self.ends.len() && !paths.is_empty();
+        let place = if has_room { self.table.allocate(instance, cx.rng) } else { None };
+        let Some((slot, index)) = place else {
+            if reason == Reason::Link {
+                cx.effects.push(Effect::DialFailed { instance, target, paths });
+            }
             return;
         };
         let end = &self.ends[instance.0 as usize];

@@ -198,6 +198,8 @@ impl Links {
             cx.effects.push(Effect::Transmit { instance, path, bytes });
         }
         match shaking.handshake.poll_outcome(now) {
+            // It has said for long enough why it refused.
+            None if shaking.handshake.is_over() => self.fail_dial(slot, cx),
             None => self.timers.set(slot, shaking.handshake.deadline()),
             Some(Outcome::Established(established)) => {
                 let Some(State::Shaking(shaking)) = self.table.take(slot) else { return };
@@ -244,7 +246,7 @@ impl Links {
             self.generation += 1;
         }
         let mut session = Session::new(origin, established, liveness, rekey_after, cx.now.instant);
-        session.rank.1 = if is_server { 0 } else { self.generation };
+        session.rank.generation = if is_server { 0 } else { self.generation };
         // The handshake judged by what was known when it began; a notice may have come since.
         let verdict = self.suite(instance).rejudge(&session.peer, cx.now.unix);
         self.table.put_session(slot, session);

@@ -28,7 +28,7 @@
 
 use crate::NodeId;
 use crate::bounds::Fill;
-use crate::lane::{Delta, Slot, Tally, frame_len};
+use crate::lane::{Delta, SessionReport, Slot, frame_len};
 use crate::path::Path;
 use crate::rng::Rng;
 use crate::session::gate::Gate;
@@ -417,9 +417,11 @@ impl Links {
     }
 
     /// A lane heard a session or sent by it.
-    pub fn handle_activity(&mut self, slot: Slot, tally: &Tally, cx: &mut Context<'_>) {
+    pub fn handle_activity(&mut self, report: &SessionReport, cx: &mut Context<'_>) {
+        let SessionReport { slot, peer, ref tally, frames_in_epoch } = *report;
         let now = cx.now.instant;
-        let Some(session) = self.table.session_mut(slot) else { return };
+        let session = self.table.session_mut(slot);
+        let Some(session) = session.filter(|session| session.peer.id == peer) else { return };
         if let Some(at) = tally.last_heard {
             session.liveness.heard(at);
         }
@@ -429,26 +431,26 @@ impl Links {
         if tally.long {
             session.plpmtu.wanted(cx.rng, now);
         }
+        let epoch_is_full = frames_in_epoch >= EPOCH_FRAMES_MAX;
+        if epoch_is_full {
+            session.epoch_at = now;
+        }
         self.plan(slot);
         if let Some(path) = tally.roamed {
             self.handle_roamed(slot, path, cx);
         }
-    }
-
-    /// A lane sealed so many frames in the epoch that runs: the next may be due early.
-    pub fn handle_frames_sealed(&mut self, slot: Slot, frames: u64, cx: &mut Context<'_>) {
-        let Some(session) = self.table.session_mut(slot) else { return };
-        if frames >= EPOCH_FRAMES_MAX {
-            session.epoch_at = cx.now.instant;
+        if epoch_is_full {
             self.run_session(slot, cx);
         }
     }
 
-    /// An authentic frame of this session came by another path than its own.
+    /// An authentic frame of this session came by another path than its own. Only a change of address counts: a
+    /// peer that wraps its frames into messages of the overlay would have its link carried by itself.
     pub fn handle_roamed(&mut self, slot: Slot, path: Path, cx: &mut Context<'_>) {
         let Some(session) = self.table.session_mut(slot) else { return };
         let recent = session.challenge.is_some_and(|c| cx.now.instant - c.at < CHALLENGE_PAUSE);
-        if path == session.path || recent {
+        let (Path::Direct(from), Path::Direct(to)) = (session.path, path) else { return };
+        if from == to || recent {
             return;
         }
         let data = cx.rng.bytes();

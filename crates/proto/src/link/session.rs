@@ -27,6 +27,8 @@ pub const HOLDER_PATIENCE: Duration = Duration::from_secs(2);
 pub const SETTLED_AFTER: Duration = Duration::from_secs(30);
 /// Pause between two greetings until the other end's came.
 pub const GREETING_PAUSE: Duration = Duration::from_millis(250);
+/// How long the other end has for its first welcome. Who never says it would hold a slot for ever.
+pub const GREETING_MAX: Duration = Duration::from_secs(10);
 /// How long a new path has to prove itself, and how often at most paths are challenged.
 pub const CHALLENGE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -88,9 +90,9 @@ pub struct Session {
     pub challenge: Option<Challenge>,
     /// Repeats lost flights until the first frame opens.
     pub handshake: Option<Box<Handshake>>,
-    /// Of two sessions of the same nodes, the one of higher rank stays: whose client has the lower ID, then
-    /// the one whose client started it later. Both ends see the same.
-    pub rank: (bool, u32),
+    /// Of two sessions of the same nodes, the one of higher rank stays: the direct one, then the one whose client
+    /// has the lower ID, then the one whose client started it later. Both ends see the same.
+    pub rank: Rank,
     /// When new keys are due.
     pub rekey_at: Instant,
     /// When the control lane goes to the next epoch.
@@ -101,6 +103,17 @@ pub struct Session {
     secrets: Option<Box<TrafficSecrets>>,
     sender: Sender,
     receiver: ControlReceiver,
+}
+
+/// See [`Session::rank`]; the fields are compared in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// Whether it does not go through the overlay.
+    pub direct: bool,
+    /// Whether its client has the lower ID.
+    pub lower_client: bool,
+    /// Counts the sessions that its client began.
+    pub generation: u32,
 }
 
 /// How a session came to be, from the view of this node.
@@ -146,7 +159,11 @@ impl Session {
             since: now,
             challenge: None,
             handshake: Some(origin.handshake),
-            rank: (origin.lower_client, 0),
+            rank: Rank {
+                direct: matches!(origin.path, Path::Direct(_)),
+                lower_client: origin.lower_client,
+                generation: 0,
+            },
             rekey_at: now + rekey_after,
             epoch_at: now + EPOCH_LIFE,
             index: origin.index,

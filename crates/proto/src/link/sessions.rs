@@ -5,7 +5,7 @@ use super::liveness::Due;
 use super::plpmtu::{self, Plpmtu};
 use super::sent::Cause;
 use super::session::{
-    Challenge, GREETING_PAUSE, HOLDER_PATIENCE, RETIRE_AFTER, SETTLED_AFTER, Stage,
+    Challenge, GREETING_MAX, GREETING_PAUSE, HOLDER_PATIENCE, RETIRE_AFTER, SETTLED_AFTER, Stage,
 };
 use super::table::State;
 use super::{Context, Effect, Instance, Links};
@@ -42,7 +42,8 @@ impl Links {
         if header.lane != LaneId::CONTROL {
             // A data frame that came before its lane had learnt of the session, as it has by now: without the
             // first packet of a connection, TCP would wait for a second.
-            if session.is_current() && data == Some(session.instance) {
+            let is_its = session.is_current() && session.index() == header.receiver;
+            if is_its && data == Some(session.instance) {
                 cx.effects.push(Effect::Frame { path, bytes: bytes.to_vec() });
             } else {
                 self.counters.unknown_session += 1;
@@ -139,7 +140,7 @@ impl Links {
             }
             return;
         }
-        session.rank.1 = session.rank.1.max(welcome.generation);
+        session.rank.generation = session.rank.generation.max(welcome.generation);
         self.greet(slot, cx);
         let Some(session) = self.table.session(slot) else { return };
         let (instance, peer, rank, path) =
@@ -172,7 +173,7 @@ impl Links {
             self.suite(session.instance).trust().map_or(0, |trust| trust.ledger().number());
         let welcome = Welcome {
             incarnation: self.incarnation,
-            generation: session.rank.1,
+            generation: session.rank.generation,
             notices,
             observed: match session.path {
                 Path::Direct(endpoint) => endpoint,
@@ -228,6 +229,9 @@ impl Links {
         self.run_lingering_handshake(slot, cx);
         let Some(session) = self.table.session_mut(slot) else { return };
         match session.stage {
+            Stage::Greeting { .. } if now >= session.since + GREETING_MAX => {
+                return self.end(slot, None, cx);
+            }
             Stage::Greeting { again_at } if again_at <= now => {
                 session.stage = Stage::Greeting { again_at: now + GREETING_PAUSE };
                 session.greetings_out += 1;

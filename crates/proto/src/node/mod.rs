@@ -171,11 +171,7 @@ impl Node {
     /// What a lane counted since its last report, with who was heard.
     pub fn handle_report(&mut self, report: &Report, now: Now) {
         for session in &report.sessions {
-            let (slot, tally) = (session.slot, &session.tally);
-            self.with_links(now, |links, cx| {
-                links.handle_activity(slot, tally, cx);
-                links.handle_frames_sealed(slot, session.frames_in_epoch, cx);
-            });
+            self.with_links(now, |links, cx| links.handle_activity(session, cx));
         }
         self.with_vpn(|vpn| vpn.handle_report(report, now.instant));
         self.settle(now);

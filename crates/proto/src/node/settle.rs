@@ -124,6 +124,11 @@ impl Node {
             self.with_overlay(instance, now, |overlay, cx| {
                 overlay.handle_linked(peer, endpoint, cx);
             });
+        } else {
+            // A link that was is replaced by a session through the overlay, which is none.
+            self.with_overlay(instance, now, |overlay, cx| {
+                overlay.handle_unlinked(peer, None, cx);
+            });
         }
         if self.members() == Some(instance) {
             let first = self.overlay(instance).me() < peer;

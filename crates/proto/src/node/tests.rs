@@ -8,6 +8,7 @@ use crate::session::null::{NullSuite, Sizes};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod hostile_peer;
 mod pre_shared;
 mod two_overlays;
 
@@ -23,6 +24,8 @@ struct Net {
     delay: Duration,
     loss: f64,
     blocked: Vec<(SocketAddr, SocketAddr)>,
+    /// Datagrams of this node and length are lost.
+    swallowed: Option<(SocketAddr, usize)>,
     rng: Rng,
     events: Vec<(SocketAddr, Event)>,
     answers: Vec<Answer>,
@@ -43,6 +46,7 @@ impl Net {
             delay: DELAY,
             loss,
             blocked: Vec::new(),
+            swallowed: None,
             rng: Rng::new([7; 32]),
             events: Vec::new(),
             answers: Vec::new(),
@@ -96,6 +100,7 @@ impl Net {
                 }
                 Output::Datagram { to, bytes } => {
                     let cut = self.blocked.contains(&(at, to)) || self.blocked.contains(&(to, at));
+                    let cut = cut || self.swallowed == Some((at, bytes.len()));
                     if self.rng.unit() >= self.loss && !cut {
                         self.sequence += 1;
                         self.queue.insert((self.now + self.delay, self.sequence), (at, to, bytes));
@@ -104,6 +109,19 @@ impl Net {
                 Output::Event(event) => self.events.push((at, event)),
                 Output::Answer(_, answer) => self.answers.push(answer),
                 Output::Lane(_) | Output::Device(_) => {}
+            }
+        }
+        self.check_links(at);
+    }
+
+    /// The overlay sends over links, which are direct sessions: over itself it would send for ever.
+    fn check_links(&self, at: SocketAddr) {
+        let node = &self.nodes[&at];
+        for (overlay, instance) in node.overlays.iter().zip(node.instances()) {
+            for (peer, _) in overlay.peers() {
+                let session = node.links.session(instance, peer);
+                let path = session.map(|(_, session)| session.path);
+                assert!(matches!(path, Some(Path::Direct(_))), "{at}: {peer} by {path:?}");
             }
         }
     }
