@@ -60,13 +60,15 @@ pub struct Authority {
     pub keyring: Keyring,
 }
 
-/// A virtual network whose members lease their IPv4 addresses.
+/// A virtual network whose members lease their IPv4 addresses from the hash table.
 #[derive(Clone, Debug)]
 pub struct VirtualNetwork {
     /// Name of the group.
     pub group: String,
     /// Its IPv4 addresses; none if it uses IPv6 only.
     pub subnet: Option<Subnet>,
+    /// What they ask for: any address, or all of them one and the same.
+    pub address: AddressPolicy,
 }
 
 impl Population {
@@ -78,8 +80,7 @@ impl Population {
 
     /// The same, as members of a virtual network.
     pub fn with_network(self, group: &str, subnet: Option<Subnet>) -> Self {
-        let network = Some(VirtualNetwork { group: group.to_owned(), subnet });
-        Self { network, ..self }
+        Self { network: Some(VirtualNetwork::new(group, subnet)), ..self }
     }
 
     /// The same, as members of the group of this authority.
@@ -130,13 +131,19 @@ impl Population {
 }
 
 impl VirtualNetwork {
+    /// A network whose members take any address.
+    pub fn new(group: &str, subnet: Option<Subnet>) -> Self {
+        let address = AddressPolicy::Lease { preferred: None };
+        Self { group: group.to_owned(), subnet, address }
+    }
+
     /// What the virtual network of this member is made from, over its first overlay.
     pub fn config(&self, id: NodeId) -> VpnConfig {
         let network = vpn::Config {
             group: self.group.clone(),
             id,
             subnet: self.subnet,
-            address: AddressPolicy::Lease { preferred: None },
+            address: self.address,
             mode: Mode::Split,
             mtu: vpn::MTU,
         };

@@ -80,7 +80,7 @@ fn start(strangers: usize, are_public: bool, seed: u64) -> (World, Vec<HostId>) 
                 overlays.push(in_public(rng));
             }
             let subnet = Subnet::new([10, 42, 0, 0].into(), 24);
-            let network = VirtualNetwork { group: "team".into(), subnet };
+            let network = VirtualNetwork::new("team", subnet);
             Config { overlays, vpn: Some(network.config(ids[0])) }
         });
         hosts.push(host);

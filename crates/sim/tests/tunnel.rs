@@ -55,7 +55,7 @@ fn group_world(nodes: usize) -> (World, Vec<HostId>) {
                 let mut suites = std::iter::repeat_with(make);
                 let suite = suites.find(|suite| suite.node_id().as_bytes()[0] >> 5 == PLACES[n]);
                 let suite = suite.expect("one ID in eight lies there");
-                let network = VirtualNetwork { group: "lab".to_owned(), subnet: None };
+                let network = VirtualNetwork::new("lab", None);
                 let vpn = network.config(suite.node_id());
                 let overlay = OverlayConfig {
                     suite: Box::new(suite),

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{INSTANCE, packet, settled};
+use proto::vpn::IDLE_MAX;
 use proto::vpn::address::Subnet;
 use warren_sim::latency::DelayMatrix;
 use warren_sim::population::Population;
@@ -236,7 +237,7 @@ fn sim_vn_01_who_has_just_leased_is_found() {
 }
 
 #[test]
-fn sim_sc_03_traffic_makes_a_direct_link() {
+fn sim_sc_03_traffic_makes_a_direct_link_that_ends_with_it() {
     let (mut world, hosts) = settled(&members(60), 2);
     let linked = |world: &World, a: HostId, b: HostId| {
         let (node, peer) = (world.node(a).expect("lives"), world.id(b).expect("lives"));
@@ -251,6 +252,7 @@ fn sim_sc_03_traffic_makes_a_direct_link() {
         .take(10)
         .collect();
     assert_eq!(strangers.len(), 10);
+    let mut made = Vec::new();
     for (from, to) in strangers {
         if linked(&world, from, to).is_some() {
             continue;
@@ -278,7 +280,18 @@ fn sim_sc_03_traffic_makes_a_direct_link() {
         let path = world.node(from).expect("lives").peers(world.now());
         let peer = path.iter().find(|peer| Some(peer.id) == world.id(to)).expect("a session");
         assert_eq!(peer.path.class(), "direct");
+        made.push((from, to));
     }
+    assert!(made.len() > 5, "{made:?}");
+    world.run_for(IDLE_MAX + 60 * SECOND);
+    let mut ended = 0;
+    for (a, b) in made {
+        let purposes = [linked(&world, a, b), linked(&world, b, a)];
+        assert!(!purposes.iter().flatten().any(|held| held.contains(&"on-demand")), "{purposes:?}");
+        ended += usize::from(purposes == [None, None]);
+    }
+    println!("{ended} links have ended at both ends; the others serve the ring");
+    assert!(ended > 5);
 }
 
 /// Tells a story with these seeds; `COUNT` of them, from the first on, if `WARREN_SEEDS` is set to it.

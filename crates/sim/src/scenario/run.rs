@@ -81,7 +81,7 @@ pub fn run(
 }
 
 fn network() -> VirtualNetwork {
-    VirtualNetwork { group: "lab".into(), subnet: Subnet::new([10, 9, 0, 0].into(), 16) }
+    VirtualNetwork::new("lab", Subnet::new([10, 9, 0, 0].into(), 16))
 }
 
 /// How far a run has come.
