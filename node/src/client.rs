@@ -49,10 +49,15 @@ fn nothing_found(request: &Request, value: &Value) -> Result<Option<Failure>, Fa
 
 fn exchange(request: &Request, socket: &Path) -> Result<Value, Failure> {
     let place = socket.display();
+    let refused = || {
+        Failure::host(format!("the daemon on {place} refused: run as root or as the daemon's user"))
+    };
     let fail = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::PermissionDenied => {
             Failure::host(format!("no permission for {place}: run as root or as the daemon's user"))
         }
+        // It hangs up without a look at the question.
+        std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => refused(),
         _ => Failure::no_daemon(format!(
             "no daemon answers on {place} ({error}): start one with warren up, or name its \
              --socket or --state-dir"
@@ -66,9 +71,7 @@ fn exchange(request: &Request, socket: &Path) -> Result<Value, Failure> {
     let mut answer = String::new();
     BufReader::new(stream.take(REPLY_LEN_MAX)).read_line(&mut answer).map_err(fail)?;
     if answer.is_empty() {
-        return Err(Failure::host(format!(
-            "the daemon on {place} refused: run as root or as the daemon's user"
-        )));
+        return Err(refused());
     }
     match serde_json::from_str(&answer).map_err(unreadable)? {
         Reply::Ok(value) => Ok(value),

@@ -265,7 +265,16 @@ impl StateDir {
 
     fn failed(&self, name: &str, error: io::Error) -> Failure {
         let path = self.path.join(name);
-        Failure::host(format!("{}: {error}: check owner and free space", path.display()))
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "run as its owner, and let that user read and write in this directory"
+            }
+            _ => {
+                "is the file system full, read-only or broken? Make room, or choose another with \
+                  --state-dir DIR"
+            }
+        };
+        Failure::host(format!("{}: {error}: {hint}", path.display()))
     }
 
     fn unusable(&self, name: &str, error: impl std::fmt::Display) -> Failure {

@@ -4,7 +4,11 @@
 
 mod common;
 
+use std::fs::Permissions;
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::Command;
 
 use common::{Group, Member, Quiet as _, WARREN, fails, fake_clock, text, warren, works};
@@ -276,6 +280,94 @@ fn nobody_to_talk_to() {
 }
 
 #[test]
+fn a_daemon_of_another_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(folder.path().join("warren.sock")).unwrap();
+    // As it does: it judges who calls and hangs up.
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let (code, line) = fails(&mut warren(&["status", "--state-dir", text(folder.path())]));
+    assert_eq!(code, HOST);
+    assert!(line.contains("refused: run as root or as the daemon's user"), "{line}");
+}
+
+#[test]
+fn ns_a_socket_without_permission() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("warren.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    close(&socket);
+    let (code, line) = fails(unprivileged().args(["status", "--socket", text(&socket)]));
+    assert_eq!(code, HOST);
+    assert!(line.contains("no permission for") && line.contains("the daemon's user"), "{line}");
+}
+
+#[test]
+fn a_socket_that_cannot_be_made() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let (code, line) = start(&group, &ana, &["--socket", "/does/not/exist/warren.sock"]);
+    assert_eq!(code, HOST);
+    assert!(line.contains("choose one with --socket PATH"), "{line}");
+}
+
+#[test]
+fn ns_files_that_this_user_may_not_read() {
+    let group = Group::new();
+    let (blob, config) = (group.blob(&[]), group.path("config.yaml"));
+    std::fs::write(&config, "").unwrap();
+    for (flag, file) in [("--blob", &blob), ("--config", &config)] {
+        close(file);
+        let (code, line) = fails(unprivileged().args(["up", flag, text(file)]));
+        assert_eq!(code, HOST);
+        assert!(line.contains(&format!("cannot read {}", file.display())), "{line}");
+        assert!(line.contains("run as its owner, or let this user read it"), "{line}");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, line) = fails(&mut warren(&["up", "--config", text(folder.path())]));
+    assert_eq!(code, USAGE);
+    assert!(line.contains("cannot read") && line.contains("name another file"), "{line}");
+}
+
+#[test]
+fn ns_a_state_directory_without_permission() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    // The first cannot be written in, the second not even looked into.
+    for (mode, remedy) in [(0o500, "read and write in this directory"), (0o000, "--state-dir DIR")]
+    {
+        std::fs::set_permissions(&ana.state, Permissions::from_mode(mode)).unwrap();
+        let (code, line) = start_by(unprivileged(), &group, &ana);
+        assert_eq!(code, HOST, "{mode:o}");
+        assert!(line.contains(text(&ana.state)) && line.contains("run as its owner"), "{line}");
+        assert!(line.contains(remedy), "{line}");
+    }
+}
+
+#[test]
+fn ns_a_key_without_permission() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    close(&ana.state.join("key.pem"));
+    let (code, line) = start_by(unprivileged(), &group, &ana);
+    assert_eq!(code, HOST);
+    assert!(line.contains("key.pem") && line.contains("run as its owner"), "{line}");
+}
+
+#[test]
+fn a_state_directory_that_is_a_file() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let elsewhere = Member { state: ana.certificate.clone(), ..ana };
+    let (code, line) = start(&group, &elsewhere, &[]);
+    assert_eq!(code, HOST);
+    assert!(line.contains("choose another with --state-dir DIR"), "{line}");
+}
+
+#[test]
 fn a_directory_without_an_authority() {
     let folder = tempfile::tempdir().unwrap();
     let (code, line) = fails(&mut warren(&["ca", "show", "--dir", text(folder.path())]));
@@ -378,10 +470,28 @@ fn start(group: &Group, member: &Member, options: &[&str]) -> (i32, String) {
 
 /// Starts a member whose clock is off.
 fn start_at(offset: &str, group: &Group, member: &Member) -> (i32, String) {
-    let blob = group.blob(&[]);
     let mut command = Command::new("env");
-    command.args(fake_clock(offset)).arg(WARREN).args(member.start("bootstrap", &blob));
+    command.args(fake_clock(offset)).arg(WARREN);
+    start_by(command, group, member)
+}
+
+fn start_by(mut command: Command, group: &Group, member: &Member) -> (i32, String) {
+    command.args(member.start("bootstrap", &group.blob(&[])));
     fails(command.args(["--listen", "127.0.0.1:0"]))
+}
+
+/// The program for a user to whom the modes of files apply, as they do not to root.
+fn unprivileged() -> Command {
+    let mut command = Command::new("setpriv");
+    let none = "-dac_override,-dac_read_search";
+    command.args([format!("--bounding-set={none}"), format!("--inh-caps={none}")]);
+    command.args(["--", WARREN]);
+    command
+}
+
+/// Lets nobody use a file, its owner included.
+fn close(path: &Path) {
+    std::fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
 }
 
 fn start_up(group: &Group, member: &Member, mut command: Command) -> (i32, String) {
