@@ -180,7 +180,7 @@ pub struct Status {
     pub ipv4: Option<Ipv4Addr>,
     /// Virtual IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
-    /// Why nobody is linked, as far as is known.
+    /// Why nobody is linked, or else what is wrong with the virtual IPv4 address, as far as is known.
     pub trouble: Option<String>,
     /// The group service, if there is one.
     pub service: Option<ServiceStatus>,
@@ -246,6 +246,8 @@ pub struct Peer {
     pub node_id: NodeId,
     /// Who answers for it, if it got in by certificate.
     pub user: Option<String>,
+    /// The group that its certificate is for, if it has one.
+    pub group: Option<String>,
     /// Its virtual addresses, as far as they were looked up, IPv4 first.
     pub addresses: Vec<IpAddr>,
     /// Class of the path: `direct` or `overlay`.

@@ -170,8 +170,8 @@ fn render_service(service: &ServiceStatus) -> String {
 
 fn render_peers(peers: &[Peer]) -> String {
     let mut text = format!(
-        "{:<40}  {:<7}  {:<12}  {:<15}  {:<8}  {:>9}  {:<22}  {}\n",
-        "NODE", "OVERLAY", "USER", "ADDRESS", "PATH", "RTT", "ENDPOINT", "WHY"
+        "{:<40}  {:<7}  {:<12}  {:<10}  {:<15}  {:<8}  {:>9}  {:<22}  {}\n",
+        "NODE", "OVERLAY", "USER", "GROUP", "ADDRESS", "PATH", "RTT", "ENDPOINT", "WHY"
     );
     for peer in peers {
         let rtt = peer.rtt_ms.map_or("-".into(), |ms| format!("{ms:.2} ms"));
@@ -181,13 +181,14 @@ fn render_peers(peers: &[Peer]) -> String {
             (None, Entry::PreSharedKey) => "(shared key)",
             (None, _) => "-",
         };
+        let group = peer.group.as_deref().unwrap_or("-");
         let why = if peer.purposes.is_empty() { "-".into() } else { peer.purposes.join(",") };
         let address = peer.addresses.first().map_or("-".into(), ToString::to_string);
         let Peer { node_id, path, .. } = peer;
         let node_id = node_id.to_string();
         let overlay = peer.overlay.name();
         text += &format!(
-            "{node_id:<40}  {overlay:<7}  {user:<12}  {address:<15}  {path:<8}  {rtt:>9}  {endpoint:<22}  {why}\n"
+            "{node_id:<40}  {overlay:<7}  {user:<12}  {group:<10}  {address:<15}  {path:<8}  {rtt:>9}  {endpoint:<22}  {why}\n"
         );
     }
     text

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use common::net::{Net, Node, PATIENCE, took};
 use lab::eventually;
@@ -65,8 +67,32 @@ fn ns_ad_04_a_static_address_is_claimed_and_a_second_claimant_is_told() -> Resul
     bob.start_with("up", &blob, &claim)?;
     bob.wait_for_log(TAKEN)?;
     ensure!(bob.status("ipv4").is_err(), "two nodes have one address");
+    ensure!(bob.status("trouble")?.contains(TAKEN));
+    let shown = String::from_utf8(bob.question(&["status"]).output()?.stdout)?;
+    let told = shown.lines().any(|row| row.starts_with("trouble ") && row.contains(TAKEN));
+    ensure!(told, "{shown}");
     ensure!(bob.reach(&alice.ipv6()?).is_ok(), "the rest of the network works for it");
     ensure!(!alice.log().contains(TAKEN) && alice.ipv4()? == "10.42.0.77");
+    ensure!(alice.ask(&["status"])?["trouble"].is_null());
+    Ok(())
+}
+
+#[test]
+#[ignore = "takes 2 minutes"]
+fn ns_ad_04_a_static_address_that_becomes_free_is_taken_and_ends_the_trouble() -> Result<()> {
+    /// How soon a refused claim is made again, at the latest, with room.
+    const AGAIN: Duration = Duration::from_secs(90);
+    let net = Net::new()?;
+    let (_others, mut alice, mut bob) = network(&net)?;
+    let blob = net.blob(&[2]);
+    alice.start_with("up", &blob, &["--ephemeral", "--address", "10.42.0.77"])?;
+    ensure!(alice.ipv4()? == "10.42.0.77");
+    bob.start_with("up", &blob, &["--address", "10.42.0.77"])?;
+    bob.wait_for_log(TAKEN)?;
+    alice.stop()?;
+    ensure!(bob.status("trouble")?.contains(TAKEN));
+    let held = took("claimed after", || eventually(AGAIN, || bob.status("ipv4")))?;
+    ensure!(held == "10.42.0.77" && bob.ask(&["status"])?["trouble"].is_null());
     Ok(())
 }
 

@@ -149,3 +149,23 @@ fn ns_se_03_certified_nodes_authenticate_each_other_with_no_authority_in_reach()
     ensure!(peer["user"] == "alice" && peer["path"] == "direct", "{peer}");
     Ok(())
 }
+
+#[test]
+fn ns_se_06_the_status_of_a_link_shows_user_and_group() -> Result<()> {
+    let net = Net::new()?;
+    let (alice, bob) = net.linked_pair()?;
+    for (node, peer) in [(&alice, &bob), (&bob, &alice)] {
+        let (id, user) = (peer.id()?, peer.name());
+        let link = node.peer(&id)?.context("a session")?;
+        ensure!(link["user"] == user && link["group"] == "team", "{link}");
+        let table = String::from_utf8(node.question(&["peers"]).output()?.stdout)?;
+        let row = table.lines().find(|row| row.starts_with(&id)).context("a row")?;
+        let columns: Vec<_> = row.split_whitespace().collect();
+        ensure!(columns[1..4] == ["private", user, "team"], "{table}");
+        let logged = format!("user=\"{user}\" group=\"team\"");
+        let log = node.log();
+        let up = log.lines().find(|line| line.contains("link up")).context("a line")?;
+        ensure!(up.contains(&logged), "{up}");
+    }
+    Ok(())
+}

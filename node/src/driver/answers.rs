@@ -214,7 +214,7 @@ impl Driver {
             device: self.device.as_ref().map(|_| self.config.device.clone()),
             ipv4: self.work.addresses.and_then(|addresses| addresses.ipv4).map(|(ip, _)| ip),
             ipv6: self.work.addresses.map(|addresses| addresses.ipv6.0),
-            trouble: self.work.trouble.clone(),
+            trouble: self.work.trouble.as_ref().or(self.work.address_trouble.as_ref()).cloned(),
             service: self.keeper.as_ref().map(|keeper| api::ServiceStatus::from(keeper.report())),
             uptime_seconds: self.clock.instant().saturating_since(Instant::ZERO).as_secs_f64(),
         }
@@ -240,22 +240,26 @@ impl Driver {
     fn peers(&self) -> Vec<api::Peer> {
         let peers = self.node.peers(self.clock.now()).into_iter();
         peers
-            .map(|peer| api::Peer {
-                overlay: self.overlays.kind(peer.instance),
-                entry: self.overlays.entry(peer.instance),
-                node_id: peer.id,
-                user: peer.member.map(|(user, _)| user),
-                addresses: peer.addresses,
-                path: peer.path.class().into(),
-                endpoint: match peer.path {
-                    Path::Direct(endpoint) => Some(endpoint),
-                    _ => None,
-                },
-                datagram_max: peer.datagram_max,
-                purposes: peer.purposes.iter().map(ToString::to_string).collect(),
-                rtt_ms: peer.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
-                age_seconds: peer.age.as_secs_f64(),
-                silent_seconds: peer.silent.as_secs_f64(),
+            .map(|peer| {
+                let (user, group) = peer.member.unzip();
+                api::Peer {
+                    overlay: self.overlays.kind(peer.instance),
+                    entry: self.overlays.entry(peer.instance),
+                    node_id: peer.id,
+                    user,
+                    group,
+                    addresses: peer.addresses,
+                    path: peer.path.class().into(),
+                    endpoint: match peer.path {
+                        Path::Direct(endpoint) => Some(endpoint),
+                        _ => None,
+                    },
+                    datagram_max: peer.datagram_max,
+                    purposes: peer.purposes.iter().map(ToString::to_string).collect(),
+                    rtt_ms: peer.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+                    age_seconds: peer.age.as_secs_f64(),
+                    silent_seconds: peer.silent.as_secs_f64(),
+                }
             })
             .collect()
     }

@@ -33,9 +33,9 @@ impl Driver {
                 tracing::info!(?after, overlay = self.overlays.kind(instance).name(), "joined");
             }
             Event::LinkUp { instance, peer, member, path } => {
-                let user = member.map(|(user, _)| user);
+                let (user, group) = member.unzip();
                 let overlay = self.overlays.kind(instance).name();
-                tracing::info!(overlay, %peer, user, ?path, "link up");
+                tracing::info!(overlay, %peer, user, group, ?path, "link up");
                 if self.overlays.kind(instance) == Kind::Private {
                     self.work.trouble = None;
                 }
@@ -137,16 +137,25 @@ impl Driver {
         Some((repeats > 0).then_some(repeats))
     }
 
-    fn note_vpn(&self, event: vpn::Event) {
+    fn note_vpn(&mut self, event: vpn::Event) {
         match event {
             vpn::Event::Leased(ipv4) => {
+                self.work.address_trouble = None;
                 tracing::info!(%ipv4, "{event}");
                 let node = self.node.id();
                 if let Err(error) = self.state.set_lease(Lease { node, ipv4 }) {
                     tracing::warn!(%error, "lease not saved");
                 }
             }
-            _ => tracing::warn!("{event}"),
+            vpn::Event::Spoofed { .. } => tracing::warn!("{event}"),
+            vpn::Event::Taken(_)
+            | vpn::Event::Lost(_)
+            | vpn::Event::Contested(_)
+            | vpn::Event::SubnetFull
+            | vpn::Event::ClocksDiffer => {
+                tracing::warn!("{event}");
+                self.work.address_trouble = Some(event.to_string());
+            }
         }
     }
 

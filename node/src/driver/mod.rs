@@ -119,6 +119,8 @@ pub struct Work {
     fork: Option<u64>,
     /// Why nobody is linked, as far as is known; forgotten with the next link.
     trouble: Option<String>,
+    /// What is wrong with the virtual IPv4 address; forgotten once one is held.
+    address_trouble: Option<String>,
     /// Why the node must stop, once it must.
     stop: Option<Failure>,
 }
