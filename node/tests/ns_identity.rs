@@ -102,6 +102,17 @@ fn ns_se_05_refusals_name_their_reason_at_both_ends() -> Result<()> {
         })?;
         ensure!(!daemon.log().contains("link up"), "linked: {}", daemon.log());
     }
+    // Without the secret nobody gets as far: silence, counted here, and named there with its causes.
+    let outsiders = Group::named("team");
+    let mut node = net.node("outsider", 12, &[])?;
+    node.member = outsiders.member("eve", &[]);
+    let before = alice.metric("warren_strangers_ignored_total")?;
+    node.start("bootstrap", &outsiders.blob(&["192.0.2.2:7415"]))?;
+    let why =
+        "no answer: wrong group, old secret or UDP blocked; take the newest blob of its group";
+    node.wait_for_log(why)?;
+    ensure!(node.status("trouble")?.contains(why));
+    ensure!(alice.metric("warren_strangers_ignored_total")? > before, "not counted");
     ensure!(alice.peers()?.is_empty());
     Ok(())
 }

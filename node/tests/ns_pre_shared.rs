@@ -132,7 +132,9 @@ fn ns_se_04_two_nodes_with_a_shared_key_reach_each_other_and_a_third_with_anothe
     let shown = alice.question(&["peers"]).output()?.stdout;
     ensure!(String::from_utf8(shown)?.contains("(shared key)"), "the table of peers");
 
-    mallory.wait_for_log("no answer: is it running, does UDP reach it, and has it the same key")?;
+    mallory.wait_for_log(
+        "no answer: wrong group, another key or UDP blocked; give both the same key and group name",
+    )?;
     ensure!(mallory.peers()?.is_empty() && mallory.ask(&["status"])?["ipv4"] == Value::Null, "in");
     ensure!(mallory.ping(&alices).is_err(), "mallory reaches alice");
     ensure!(alice.metric("warren_strangers_ignored_total")? > 0.0, "the silence is counted");

@@ -65,11 +65,14 @@ impl Driver {
             Event::NoAnswer { endpoint }
                 if self.work.refused_last.take() == Some(Path::Direct(endpoint)) => {}
             Event::NoAnswer { endpoint } => {
-                let in_group = match self.config.psk_file {
-                    None => "is this the newest blob of the group?",
-                    Some(_) => "has it the same key and group name?",
+                let (secret, remedy) = match self.config.psk_file {
+                    None => ("old secret", "take the newest blob of its group"),
+                    Some(_) => ("another key", "give both the same key and group name"),
                 };
-                let text = format!("no answer: is it running, does UDP reach it, and {in_group}");
+                let text = format!(
+                    "no answer: wrong group, {secret} or UDP blocked; {remedy}, and see that it runs \
+                     and that UDP reaches it"
+                );
                 if self.work.trouble.is_none() && !self.is_linked() {
                     self.work.trouble = Some(format!("{endpoint}: {text}"));
                 }
