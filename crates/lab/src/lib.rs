@@ -64,7 +64,7 @@ pub use eventually::eventually;
 pub use forward::Forward;
 pub use host::Host;
 pub use nat::Nat;
-pub use node::{Node, PATIENCE};
+pub use node::{Node, PATIENCE, metric};
 pub use service::{Account, Service};
 pub use switch::Switch;
 

@@ -189,9 +189,7 @@ impl Node {
 
     /// A counter or gauge by its name, with labels if it has any.
     pub fn metric(&self, name: &str) -> Result<f64> {
-        let text = self.metrics()?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.with_context(|| format!("no metric {name}"))?.parse().context("a number")
+        metric(&self.metrics()?, name)
     }
 
     /// Packets that went no further for a reason.
@@ -207,4 +205,10 @@ impl Node {
         let packets = line.and_then(|line| line.split_whitespace().nth(1));
         packets.context("no device warren0")?.parse().context("a number")
     }
+}
+
+/// A counter or gauge on a page of metrics, by its name, with labels if it has any.
+pub fn metric(page: &str, name: &str) -> Result<f64> {
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.with_context(|| format!("no metric {name}"))?.parse().context("a number")
 }
