@@ -13,9 +13,11 @@
 //! | `table` | who is there, as a table |
 //! | `ask` | what does a daemon say |
 //! | `screen` | how is it printed |
+//! | `key` | when may it end |
 
 mod ask;
 mod group;
+mod key;
 mod revoke;
 mod screen;
 mod show;
@@ -26,7 +28,7 @@ use group::Group;
 use nix::sys::signal::{SigSet, Signal};
 use screen::Screen;
 use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::time::Instant;
 
 /// A part of the demo: its name in the summary, and what it does.
@@ -65,7 +67,7 @@ pub fn run() -> Result<()> {
     summarize(&failed);
     if is_watched() {
         show::how_to_look_further(&group);
-        let _ = std::io::stdin().read(&mut [0]);
+        key::wait(std::io::stdin()).context("cannot wait for a key")?;
     }
     drop(group);
     if !failed.is_empty() {
@@ -112,6 +114,7 @@ fn leave_on_signal() -> Result<()> {
     signals.thread_block()?;
     std::thread::spawn(move || {
         if signals.wait().is_ok() {
+            key::restore();
             eprintln!("\nstopped");
             lab::remove_directories();
             std::process::exit(130);

@@ -184,7 +184,7 @@ pub fn how_to_look_further(group: &Group) {
         println!("  {}", node.by_hand(question));
     }
     println!("  {} curl -s http://127.0.0.1:9415/metrics", node.host.enter_command());
-    println!("\nPress Enter to stop.");
+    println!("\nPress any key to stop.");
 }
 
 /// Where the service is for a browser of this machine, and who may log in there.
