@@ -10,9 +10,9 @@ PROGRAMS := ip:iproute2 nft:nftables ping:iputils-ping nsenter:util-linux setpri
 	ssh:openssh-client sshd:openssh-server faketime:faketime \
 	iperf3:iperf3 initdb:postgresql curl:curl jq:jq python3:python3 openssl:openssl git:git cc:gcc cmake:cmake
 
-# The browser is for tests of the pages alone: a demo does not fail for want of it.
-BROWSER := chromium:chromium chromedriver:chromium-driver
-demo bench bench-idle: BROWSER :=
+# The browser and the judge of units are for tests alone: a demo does not fail for want of them.
+FOR_TESTS := chromium:chromium chromedriver:chromium-driver systemd-analyze:systemd
+demo bench bench-idle: FOR_TESTS :=
 
 # The fuzzer of the API is a Python program: it lives in an environment of its own.
 SCHEMATHESIS := target/schemathesis/bin/schemathesis
@@ -73,7 +73,7 @@ bench-group: deps ## Enrolments at the group service on SQLite; results go to do
 
 deps: ## Install the Debian packages that tests and demo need, where missing
 	@export PATH="$$PATH:/usr/sbin:/sbin:$$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)"; \
-	missing() { for entry in $(PROGRAMS) $(BROWSER); do \
+	missing() { for entry in $(PROGRAMS) $(FOR_TESTS); do \
 		command -v "$${entry%%:*}" >/dev/null || echo "$${entry##*:}"; done | sort -u | xargs; }; \
 	packages="$$(missing)"; \
 	[ -n "$$packages" ] || exit 0; \
