@@ -2,8 +2,9 @@
 
 use super::lane;
 use pki::enrolment::{
-    CertificateRequest, Code, Denial, Grant, KeyAnswer, KeyRequest, Message as _, Nonce,
-    NonceAnswer, RenewalRequest,
+    BootstrapAnswer, CertificateRequest, Code, Denial, DeviceAnswer, DeviceCode, DeviceRequest,
+    DeviceTokenAnswer, DeviceTokenRequest, Grant, KeyAnswer, KeyRequest, Message as _, Nonce,
+    NonceAnswer, NoticesAnswer, Pending, RenewalRequest, UserCode,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -426,6 +427,15 @@ pub fn enrolments() -> Vec<Vec<u8>> {
     };
     let nonce: Nonce = "nonce".parse().expect("a nonce");
     let denial = Denial { code: Code::TokenUnknown, message: "ask for a new blob".into() };
+    let device = DeviceAnswer {
+        device_code: DeviceCode::random(),
+        user_code: UserCode::random(),
+        verification_url: "https://vpn.example.org:7416".parse().expect("an address"),
+        interval: 5,
+        expires_in: 600,
+    };
+    let device_code = device.device_code.clone();
+    let bootstrap = grant.bootstrap.clone();
     let certificate = grant.certificate.clone();
     let messages = [
         KeyRequest::new(&key, Some("laptop")).to_json(),
@@ -435,6 +445,13 @@ pub fn enrolments() -> Vec<Vec<u8>> {
         grant.to_json(),
         NonceAnswer { nonce }.to_json(),
         denial.to_json(),
+        Pending::default().to_json(),
+        NoticesAnswer { notices: "# none\n".into() }.to_json(),
+        BootstrapAnswer { bootstrap }.to_json(),
+        DeviceRequest::new("team", Some("laptop")).expect("a good name").to_json(),
+        device.to_json(),
+        DeviceTokenRequest { device_code }.to_json(),
+        DeviceTokenAnswer { blob: String::from("group: team\n").into() }.to_json(),
     ];
     messages.iter().map(|message| message.to_vec()).collect()
 }

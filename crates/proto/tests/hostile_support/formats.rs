@@ -194,8 +194,11 @@ pub fn pki_enrolment(bytes: &[u8]) -> bool {
         read::<enrolment::KeyAnswer>(bytes),
         read::<enrolment::Grant>(bytes),
         read::<enrolment::NonceAnswer>(bytes),
+        read::<enrolment::Pending>(bytes),
         read::<enrolment::NoticesAnswer>(bytes),
+        read::<enrolment::BootstrapAnswer>(bytes),
         read::<enrolment::DeviceAnswer>(bytes),
+        read::<enrolment::DeviceTokenAnswer>(bytes),
         read::<enrolment::Denial>(bytes),
     ];
     asked.contains(&true) || answered.contains(&true)
