@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use packetio::{Device, MemoryDevice, Offloads, OpenError, Tun, TunOptions, Udp, UdpOptions};
 use proto::Node;
@@ -211,6 +212,7 @@ fn virtual_network(
         id,
         subnet: Subnet::new(network.ipv4.base(), network.ipv4.prefix()),
         address,
+        lease: Duration::from_secs(network.lease_seconds.into()),
         mode: Mode::Split,
         mtu: network.mtu,
     })

@@ -18,8 +18,8 @@ pub const MTU_MAX: u16 = 9000;
 pub const LEASE_DEFAULT: u32 = 3600;
 /// Shortest lease in seconds: shorter ones cost more messages than they free addresses.
 pub const LEASE_MIN: u32 = 60;
-/// Longest lease in seconds: 30 days, the longest life of a certificate.
-pub const LEASE_MAX: u32 = 30 * 24 * 3600;
+/// Longest lease in seconds: a day, for which members keep what is in the hash table.
+pub const LEASE_MAX: u32 = 24 * 3600;
 
 /// Settings of a virtual network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct Network {
     /// Inner MTU in bytes, 1280 to 9000.
     #[serde(default = "default_mtu", deserialize_with = "mtu")]
     pub mtu: u16,
-    /// How long an address is leased, in seconds, 60 to 2,592,000.
+    /// How long an address is leased, in seconds, 60 to 86,400.
     #[serde(default = "default_lease", deserialize_with = "lease")]
     pub lease_seconds: u32,
 }
@@ -159,7 +159,7 @@ pub(crate) fn mtu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::
 pub(crate) fn lease<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let lease = u32::deserialize(deserializer)?;
     let in_range = (LEASE_MIN..=LEASE_MAX).contains(&lease);
-    in_range.then_some(lease).ok_or_else(|| D::Error::custom("lease_seconds must be 60 to 2592000"))
+    in_range.then_some(lease).ok_or_else(|| D::Error::custom("lease_seconds must be 60 to 86400"))
 }
 
 #[cfg(test)]

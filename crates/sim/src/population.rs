@@ -13,7 +13,7 @@ use proto::overlay::shortcut::{Fingers, Harmonic, ShortcutPolicy};
 use proto::session::null::{NullSuite, Sizes};
 use proto::vpn;
 use proto::vpn::address::Subnet;
-use proto::vpn::lease::AddressPolicy;
+use proto::vpn::lease::{AddressPolicy, LEASE_LIFE};
 use proto::vpn::verdict::Mode;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,8 @@ pub struct VirtualNetwork {
     pub subnet: Option<Subnet>,
     /// What they ask for: any address, or all of them one and the same.
     pub address: AddressPolicy,
+    /// How long a lease outlives its owner.
+    pub lease: Duration,
 }
 
 impl Population {
@@ -134,7 +136,7 @@ impl VirtualNetwork {
     /// A network whose members take any address.
     pub fn new(group: &str, subnet: Option<Subnet>) -> Self {
         let address = AddressPolicy::Lease { preferred: None };
-        Self { group: group.to_owned(), subnet, address }
+        Self { group: group.to_owned(), subnet, address, lease: LEASE_LIFE }
     }
 
     /// What the virtual network of this member is made from, over its first overlay.
@@ -144,6 +146,7 @@ impl VirtualNetwork {
             id,
             subnet: self.subnet,
             address: self.address,
+            lease: self.lease,
             mode: Mode::Split,
             mtu: vpn::MTU,
         };

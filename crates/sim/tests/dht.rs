@@ -9,7 +9,7 @@ use common::{INSTANCE, settled, wait_for_ring, world};
 use proto::node::api::{Answer, Event};
 use proto::vpn;
 use proto::vpn::address::Subnet;
-use proto::vpn::lease::{AddressPolicy, LEASE_LIFE};
+use proto::vpn::lease::AddressPolicy;
 use warren_sim::check::replicas_are_placed;
 use warren_sim::population::{Population, VirtualNetwork};
 use warren_sim::world::{HostId, World};
@@ -167,7 +167,10 @@ fn sim_dh_02_of_fifty_that_create_one_key_one_wins() {
 /// Within the lease the address of a dead node still leads to it, and to nobody else.
 #[test]
 fn sim_ad_02_an_address_leads_to_its_owner_until_a_dead_ones_lease_ends() {
-    let (mut world, hosts) = settled(&Population::new(20).with_network("lab", subnet()), 8);
+    let lease = 600 * SECOND;
+    let network = VirtualNetwork { lease, ..VirtualNetwork::new("lab", subnet()) };
+    let population = Population { network: Some(network), ..Population::new(20) };
+    let (mut world, hosts) = settled(&population, 8);
     let (owner, asker) = (hosts[7], hosts[12]);
     let id = world.id(owner).expect("it runs");
     let (address, _) = world.device(owner).expect("it runs").ipv4.expect("leased");
@@ -182,10 +185,10 @@ fn sim_ad_02_an_address_leads_to_its_owner_until_a_dead_ones_lease_ends() {
     let died = world.now().instant;
     let says =
         |answer: Answer, why: &str| matches!(answer, Answer::Failed(text) if text.contains(why));
-    world.run_for(LEASE_LIFE / 2);
+    world.run_for(lease / 3);
     assert!(says(ping(&mut world), "no answer"));
     while !says(ping(&mut world), "no node has this address") {
-        assert!(world.now().instant - died <= LEASE_LIFE + SWEEP, "it still leads somewhere");
+        assert!(world.now().instant - died <= lease + SWEEP, "it still leads somewhere");
         world.run_for(10 * SECOND);
     }
     println!("free {:?} after its owner died", world.now().instant - died);

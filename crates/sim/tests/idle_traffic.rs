@@ -15,7 +15,7 @@ use proto::overlay::shortcut::Harmonic;
 use proto::session::null::{NullSuite, Sizes};
 use proto::time::Instant;
 use proto::vpn::address::Subnet;
-use proto::vpn::lease::AddressPolicy;
+use proto::vpn::lease::{AddressPolicy, LEASE_LIFE};
 use proto::vpn::verdict::Mode;
 use warren_sim::latency::DelayMatrix;
 use warren_sim::world::{World, WorldConfig};
@@ -91,6 +91,7 @@ fn world() -> World {
                     id,
                     subnet: Subnet::new([10, 42, 0, 0].into(), 16),
                     address: AddressPolicy::Lease { preferred: None },
+                    lease: LEASE_LIFE,
                     mode: Mode::Split,
                     mtu: proto::vpn::MTU,
                 },

@@ -59,7 +59,7 @@ pub struct Policies {
     /// Inner MTU in bytes, 1280 to 9000.
     #[schema(minimum = 1280, maximum = 9000)]
     pub mtu: u16,
-    /// How long a virtual address is leased, in seconds, 60 to 2,592,000.
+    /// How long a virtual address is leased, in seconds, 60 to 86,400.
     #[schema(minimum = 60, maximum = 2_592_000)]
     pub lease_seconds: u32,
     /// Nodes to join by, at most 64.
@@ -100,7 +100,7 @@ pub struct PolicyChanges {
     /// Inner MTU in bytes, 1280 to 9000.
     #[schema(minimum = 1280, maximum = 9000)]
     pub mtu: Option<u16>,
-    /// How long a virtual address is leased, in seconds, 60 to 2,592,000.
+    /// How long a virtual address is leased, in seconds, 60 to 86,400.
     #[schema(minimum = 60, maximum = 2_592_000)]
     pub lease_seconds: Option<u32>,
     /// Nodes to join by, at most 64.
@@ -163,7 +163,7 @@ impl Policies {
             ((MTU_MIN..=MTU_MAX).contains(&self.mtu), "mtu must be 1280 to 9000 bytes"),
             (
                 (LEASE_MIN..=LEASE_MAX).contains(&self.lease_seconds),
-                "lease_seconds must be 60 to 2592000",
+                "lease_seconds must be 60 to 86400",
             ),
             (self.bootstrap.len() <= BOOTSTRAP_MAX, "bootstrap has at most 64 addresses"),
         ];

@@ -80,6 +80,10 @@ impl Verifier for Signatures<'_> {
     }
 }
 
+/// The hash table keeps a lease for as long as a group may ask.
+const _: () = assert!(dht::TTL_MIN.as_secs() <= pki::LEASE_MIN as u64);
+const _: () = assert!(pki::LEASE_MAX as u64 <= dht::TTL_MAX.as_secs());
+
 impl Signer for Signatures<'_> {
     fn certificate(&self) -> &[u8] {
         self.0.certificate()

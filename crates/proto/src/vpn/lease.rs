@@ -3,12 +3,13 @@
 //! A lease is a value that the node created in the hash table under the name `dhcp:<group>:<address>`: only
 //! one node can. The node tries the address of its last run, then random ones: one, and as long as all are
 //! taken more and more at once, since in a subnet that is nearly full one after the other takes long. The hash table renews the
-//! value for as long as the node lives; a lease ends [`LEASE_LIFE`] after its owner. If two parts of a
+//! value for as long as the node lives; the group says how long a lease outlives its owner. If two parts of a
 //! network merge and both had leased an address, the hash table says who lost it, and that node leases anew.
 //!
 //! A static address is leased like any other but never exchanged for another. An address that the
 //! certificate pins is ours whatever the hash table says; it is stored there so that others find us.
 
+use super::Config;
 use super::address::Subnet;
 use super::effect::{Answer, Context, Effect, Event, Op};
 use crate::NodeId;
@@ -18,8 +19,8 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// How long a lease outlives its owner. A laptop that sleeps through a lunch keeps its address; an address
-/// of a node that is gone is free again within the hour.
+/// How long a lease outlives its owner where the group does not say. A laptop that sleeps through a lunch keeps its
+/// address; an address of a node that is gone is free again within the hour.
 pub const LEASE_LIFE: Duration = Duration::from_secs(3_600);
 /// Addresses tried before the subnet counts as full. A random choice among addresses of which nine in ten
 /// are taken fails this often with probability e^-108.
@@ -58,6 +59,8 @@ pub(super) struct Lease {
     id: NodeId,
     subnet: Subnet,
     policy: AddressPolicy,
+    /// How long it outlives us.
+    life: Duration,
     state: State,
     /// Addresses found taken in this round.
     taken: BTreeSet<Ipv4Addr>,
@@ -82,9 +85,19 @@ enum State {
 }
 
 impl Lease {
-    pub(super) fn new(group: String, id: NodeId, subnet: Subnet, policy: AddressPolicy) -> Self {
-        let (state, taken) = (State::Idle, BTreeSet::new());
-        Lease { group, id, subnet, policy, state, taken, width: 1, failures: 0, told: false }
+    pub(super) fn new(config: &Config, subnet: Subnet) -> Self {
+        Lease {
+            group: config.group.clone(),
+            id: config.id,
+            subnet,
+            policy: config.address,
+            life: config.lease,
+            state: State::Idle,
+            taken: BTreeSet::new(),
+            width: 1,
+            failures: 0,
+            told: false,
+        }
     }
 
     /// The address that may be used now.
@@ -188,7 +201,7 @@ impl Lease {
                 op,
                 name: name_of(&self.group, address),
                 payload: self.id.as_bytes().to_vec(),
-                ttl: LEASE_LIFE,
+                ttl: self.life,
                 others_do,
             });
         }

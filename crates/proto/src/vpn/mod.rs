@@ -75,6 +75,8 @@ pub struct Config {
     pub subnet: Option<Subnet>,
     /// Where our IPv4 address comes from.
     pub address: AddressPolicy,
+    /// How long a lease outlives its owner: [`pki::LEASE_MIN`] to [`pki::LEASE_MAX`] seconds.
+    pub lease: Duration,
     /// What the network is used for.
     pub mode: Mode,
     /// The longest packet, in bytes; at least 1,280, or the device can have no IPv6.
@@ -125,7 +127,8 @@ pub struct Vpn {
 impl Vpn {
     /// A virtual network that has its IPv6 address, and its IPv4 address if that is pinned.
     pub fn new(config: Config, rng: Rng) -> Result<Vpn, ConfigError> {
-        let Config { group, id, subnet, address, mode, mtu } = config;
+        let lease = config.subnet.map(|subnet| Lease::new(&config, subnet));
+        let Config { group, id, subnet, address, mode, mtu, .. } = config;
         if mtu < MTU {
             return Err(ConfigError::Mtu(mtu));
         }
@@ -134,7 +137,6 @@ impl Vpn {
         {
             return Err(ConfigError::Address(ip));
         }
-        let lease = subnet.map(|subnet| Lease::new(group.clone(), id, subnet, address));
         let ipv4 = lease.as_ref().and_then(Lease::address);
         let local = Local { subnet, ipv4, ipv6: ipv6_of(&group, id), mtu };
         let mut vpn = Vpn {

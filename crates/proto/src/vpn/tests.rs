@@ -77,6 +77,7 @@ impl World {
             id: id(n),
             subnet: Subnet::new(ip(0), prefix),
             address,
+            lease: lease::LEASE_LIFE,
             mode: Mode::Split,
             mtu: MTU,
         };
@@ -699,6 +700,7 @@ fn an_address_that_no_node_can_have_is_refused_as_configuration() {
         id: id(0),
         subnet: Subnet::new(ip(0), 24),
         address,
+        lease: lease::LEASE_LIFE,
         mode: Mode::Split,
         mtu,
     };

@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::rng::Rng;
+use crate::vpn::MTU;
 use crate::vpn::effect::Effects;
+use crate::vpn::verdict::Mode;
+
+const LIFE: Duration = Duration::from_secs(90);
 
 /// A lease and what it needs, with the last claim at hand.
 struct Claimer {
@@ -19,7 +23,16 @@ fn ip(n: u8) -> Ipv4Addr {
 impl Claimer {
     fn new(prefix: u8, policy: AddressPolicy) -> Self {
         let subnet = Subnet::new(ip(0), prefix).expect("a good prefix");
-        let lease = Lease::new("lab".into(), NodeId::from_bytes([7; 20]), subnet, policy);
+        let config = Config {
+            group: "lab".into(),
+            id: NodeId::from_bytes([7; 20]),
+            subnet: Some(subnet),
+            address: policy,
+            lease: LIFE,
+            mode: Mode::Split,
+            mtu: MTU,
+        };
+        let lease = Lease::new(&config, subnet);
         let (rng, effects) = (Rng::new([1; 32]), Effects::default());
         let mut claimer = Claimer { lease, rng, effects, now: Instant::ZERO };
         claimer.with(|lease, cx| lease.start(cx));
@@ -65,6 +78,21 @@ impl Claimer {
         });
         events.collect()
     }
+}
+
+#[test]
+fn unit_ad_02_a_lease_outlives_its_owner_for_as_long_as_the_group_says() {
+    let c = Claimer::new(24, AddressPolicy::Lease { preferred: None });
+    let ttls: Vec<_> = c
+        .effects
+        .queue
+        .iter()
+        .map(|effect| match effect {
+            Effect::Create { ttl, .. } => *ttl,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ttls, [LIFE]);
 }
 
 #[test]
