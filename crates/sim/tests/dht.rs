@@ -2,15 +2,20 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use common::{INSTANCE, settled, wait_for_ring, world};
+use common::{INSTANCE, mean, settled, topology, wait_for_ring, world};
+use proto::NodeId;
 use proto::node::api::{Answer, Event};
+use proto::overlay::route::{Decision, decide};
 use proto::vpn;
 use proto::vpn::address::Subnet;
 use proto::vpn::lease::AddressPolicy;
-use warren_sim::check::replicas_are_placed;
+use proto::wire::record::{REPLICAS, layer};
+use proto::wire::routed::{HOP_LIMIT_MAX, Mode, Protocol, Routed};
+use warren_sim::check::{Member, replicas_are_placed};
 use warren_sim::population::{Population, VirtualNetwork};
 use warren_sim::world::{HostId, World};
 
@@ -76,6 +81,47 @@ fn sim_nb_02_requests_are_answered_by_the_nearest_nodes() {
     let placed = replicas_are_placed(&world, INSTANCE);
     assert!(placed.checked() >= 20 * 7, "{placed}");
     placed.assert_clean();
+}
+
+/// The points of a key are an eighth of the ring apart, so requests leave by different links without a rule for it:
+/// whoever is at the other end of one decides no read.
+#[test]
+fn sim_dh_05_no_link_carries_more_than_half_of_the_points_of_a_key() {
+    for nodes in [30, 100, 400] {
+        let (mut world, _) = settled(&Population::new(nodes), 7);
+        let keys: Vec<NodeId> = (0..50).map(|_| NodeId::from_bytes(world.draw())).collect();
+        let mut hops = Vec::new();
+        for member in topology(&world).members {
+            for &key in &keys {
+                let first = |index| first_hop(&member, layer(key, index));
+                let by: Vec<NodeId> = (0..REPLICAS).filter_map(first).collect();
+                let carried = |hop: &NodeId| by.iter().filter(|&other| other == hop).count();
+                assert!(by.iter().map(carried).max() <= Some(4), "{nodes} nodes: {by:?}");
+                hops.push(by.iter().collect::<BTreeSet<_>>().len() as f64);
+            }
+        }
+        println!("{nodes} nodes: {:.1} first hops for the eight points in the mean", mean(&hops));
+        assert!(mean(&hops) > 4.0);
+    }
+}
+
+/// Where a request for a point goes first.
+fn first_hop(member: &Member, point: NodeId) -> Option<NodeId> {
+    let request = Routed {
+        mode: Mode::Greedy,
+        crossed: false,
+        hops: 0,
+        hop_limit: HOP_LIMIT_MAX,
+        protocol: Protocol::Dht,
+        source: member.id,
+        destination: point,
+        via: None,
+        payload: &[],
+    };
+    match decide(member.id, &member.peers, None, &request) {
+        Decision::Forward(peer) => Some(peer),
+        _ => None,
+    }
 }
 
 #[test]
