@@ -18,7 +18,8 @@ use crate::config::Config;
 use crate::endpoints::{self, Excluded};
 use crate::overlays::Kind;
 
-/// How long a look-up may take: at the start the node waits so long for its names, and goes on with those it has.
+/// How long a look-up may take: a node that knows nobody to rejoin by waits so long at the start, and goes on with
+/// the names that were found.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// First and longest pause before names that were not found are tried again.
 const AGAIN_FIRST: Duration = Duration::from_secs(3);
@@ -30,7 +31,7 @@ const REFRESH: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Names {
     /// The overlay.
-    of: Kind,
+    pub of: Kind,
     names: Vec<Name>,
 }
 
@@ -112,19 +113,25 @@ impl Names {
         }
     }
 
-    /// Looks the names up again and again, and others as soon as they are named, until nobody listens.
-    /// Addresses need no looking up again.
+    /// Looks the names up again and again, those that nobody has looked up yet and others that are named at once,
+    /// until nobody listens. Addresses need no looking up.
     pub async fn watch(
         mut self,
         mut renamed: watch::Receiver<Vec<HostPort>>,
         moved: mpsc::Sender<Moved>,
     ) {
         let mut again = AGAIN_FIRST;
+        let mut is_new = self.names.iter().any(|name| name.is_missing.is_none());
         loop {
             let is_whole = self.names.iter().all(|name| name.is_missing == Some(false));
-            let pause = if is_whole { REFRESH } else { again };
+            let pause = match (is_new, is_whole) {
+                (true, _) => Duration::ZERO,
+                (false, true) => REFRESH,
+                (false, false) => again,
+            };
             let is_fixed = self.names.iter().all(Name::is_address);
-            again = if is_whole { AGAIN_FIRST } else { (again * 2).min(AGAIN_LAST) };
+            let starts_over = std::mem::take(&mut is_new) || is_whole;
+            again = if starts_over { AGAIN_FIRST } else { (again * 2).min(AGAIN_LAST) };
             let mut names = None;
             tokio::select! {
                 () = tokio::time::sleep(pause), if !is_fixed => {}
@@ -156,7 +163,9 @@ async fn next(renamed: &mut watch::Receiver<Vec<HostPort>>) -> Vec<HostPort> {
 
 impl Name {
     fn new(name: HostPort) -> Self {
-        Self { name, endpoints: Vec::new(), is_missing: None }
+        let address = name.host.parse().map(|ip: IpAddr| SocketAddr::new(ip, name.port)).ok();
+        let is_missing = address.map(|_| false);
+        Self { name, endpoints: address.into_iter().collect(), is_missing }
     }
 
     fn is_address(&self) -> bool {

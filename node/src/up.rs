@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use crate::api;
-use crate::bootstrap;
+use crate::bootstrap::{self, Names};
 use crate::cli::Start;
 use crate::clock::Clock;
 use crate::config::{Config, Role};
@@ -126,7 +126,13 @@ async fn open(ready: Ready, role: Role) -> Result<Driver, Failure> {
     let overlays = Overlays::load(&identities, &state);
     let mut names = bootstrap::names(&config);
     let [group, public] = &mut names;
-    tokio::join!(group.look_up(), public.look_up());
+    // Who knows nodes of an earlier run starts with those and with addresses, while names are looked up.
+    let look_up = async |names: &mut Names| {
+        if overlays.knows_nobody(names.of) {
+            names.look_up().await;
+        }
+    };
+    tokio::join!(look_up(group), look_up(public));
     let joined_by = [
         bootstrap::others(names[0].endpoints(), listen, &excluded).await.map_err(Failure::host)?,
         bootstrap::others(names[1].endpoints(), listen, &excluded).await.map_err(Failure::host)?,

@@ -2,11 +2,12 @@
 
 mod common;
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use common::net::{Net, PATIENCE, took};
+use common::net::{Net, Node, PATIENCE, took};
 use lab::eventually;
 
 #[test]
@@ -67,18 +68,44 @@ fn ns_ov_07_a_bootstrap_name_that_is_found_late_is_joined_by() -> Result<()> {
     let hosts = net.group.path("hosts");
     std::fs::write(&hosts, "")?;
     let blob = net.group.blob(&["boot.test:7415"]);
-    // The daemon has a host file of its own, as in a container.
-    let daemon = bob.command("bootstrap", &blob, &[]);
-    let mut own_hosts = Command::new("unshare");
-    own_hosts.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]);
-    own_hosts.arg(&hosts).arg(daemon.get_program()).args(daemon.get_args());
-    bob.daemon = Some(bob.host.spawn(own_hosts)?);
+    start_with_own(&mut bob, "/etc/hosts", &hosts, &blob)?;
     bob.wait_for_log("bootstrap name not found")?;
     bob.wait_for_log("started")?;
     std::fs::write(&hosts, "192.0.2.2 boot.test\n")?;
     took("joined after the name could be found", || bob.wait_joined())?;
     // Nobody else told it.
     ensure!(bob.log().contains("bootstrap name found"), "{}", bob.log());
+    Ok(())
+}
+
+#[test]
+fn ns_ov_07_a_restart_does_not_wait_for_names_where_peers_are_known() -> Result<()> {
+    let net = Net::new()?;
+    let (mut alice, mut bob) = (net.node("alice", 2, &[])?, net.node("bob", 3, &[])?);
+    alice.start("bootstrap", &net.blob(&[]))?;
+    bob.start("bootstrap", &net.blob(&[2]))?;
+    bob.wait_joined()?;
+    bob.stop()?;
+    // The name server is a host that is not there.
+    let resolver = net.group.path("resolv.conf");
+    std::fs::write(&resolver, "nameserver 192.0.2.99\n")?;
+    let blob = net.group.blob(&["boot.test:7415"]);
+    start_with_own(&mut bob, "/etc/resolv.conf", &resolver, &blob)?;
+    const MISSED: &str = "bootstrap name not found";
+    bob.wait_for_log(MISSED)?;
+    let log = bob.log();
+    let before = log.split(MISSED).next().context("a log")?;
+    ensure!(before.contains("link up"), "it waited for the name: {log}");
+    Ok(())
+}
+
+/// Starts a daemon with a file of its own in the place of one of the host's, as in a container.
+fn start_with_own(node: &mut Node, place: &str, file: &Path, blob: &Path) -> Result<()> {
+    let daemon = node.command("bootstrap", blob, &[]);
+    let mut own = Command::new("unshare");
+    own.args(["--mount", "sh", "-c", "mount --bind \"$0\" \"$1\" && shift && exec \"$@\""]);
+    own.arg(file).arg(place).arg(daemon.get_program()).args(daemon.get_args());
+    node.daemon = Some(node.host.spawn(own)?);
     Ok(())
 }
 
