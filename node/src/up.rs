@@ -39,6 +39,8 @@ use crate::state::StateDir;
 
 /// Changed lists of bootstrap endpoints that wait for the driver; further ones wait where they come from.
 const MOVED_MAX: usize = 2;
+/// How long the end waits for a write of known peers that is under way, and no longer for a resolver that is silent.
+const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the daemon until it is told to end.
 pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
@@ -47,7 +49,8 @@ pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
     let state = Arc::new(StateDir::open(&config.state_dir)?);
     let clock = Clock::start();
     let certificate_file = start.certificate.clone();
-    runtime()?.block_on(async move {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async move {
         let given = certificate_file.as_deref();
         if config.enrolment().is_some() {
             judge_host(&config, role).await?;
@@ -63,7 +66,9 @@ pub fn run(start: &Start, role: Role) -> Result<(), Failure> {
         };
         let ready = Ready { config, certificate_file, identities, keeper, state, clock };
         open(ready, role).await?.run().await
-    })
+    });
+    runtime.shutdown_timeout(END_PATIENCE);
+    ended
 }
 
 /// Judges whether the host has what the node will need, before a service counts it: opened, and closed again.
