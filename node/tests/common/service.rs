@@ -126,18 +126,13 @@ impl State {
     /// Revokes a user and signs the head that says so, by the authority that signs now.
     pub fn revoke(&mut self, user: &str) -> Result<()> {
         self.authority.revoke(Revoked::User(user.into()), self.trust.ledger_mut(), now())?;
-        self.sign_head(Duration::from_secs(3600))
+        self.sign_head(Duration::ZERO, Duration::from_secs(3600))
     }
 
-    /// Signs a head whose successor is overdue by `over`.
-    pub fn sign_old_head(&mut self, over: Duration) -> Result<()> {
-        let then = now() - over;
-        self.authority.head(self.trust.ledger_mut(), then - over, then)?;
-        Ok(())
-    }
-
-    pub fn sign_head(&mut self, fresh: Duration) -> Result<()> {
-        self.authority.head(self.trust.ledger_mut(), now(), now() + fresh)?;
+    /// Signs a head as if it were so long ago; it is good for a time from then on.
+    pub fn sign_head(&mut self, ago: Duration, good: Duration) -> Result<()> {
+        let then = now() - ago;
+        self.authority.head(self.trust.ledger_mut(), then, then + good)?;
         Ok(())
     }
 
