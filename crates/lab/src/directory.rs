@@ -48,7 +48,12 @@ impl Directory {
         let parent = std::env::temp_dir();
         remove_leftovers(&parent);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("{PREFIX}{}-{number}", std::process::id()));
+        Self::create_at(parent.join(format!("{PREFIX}{}-{number}", std::process::id())))
+    }
+
+    /// The name is this process's: what is there was left by another that had the same id.
+    fn create_at(path: PathBuf) -> Result<Self> {
+        let _ = fs::remove_dir_all(&path);
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
@@ -111,6 +116,17 @@ mod tests {
         assert_eq!(owner("warren-lab-17"), None);
         assert_eq!(owner("warren-lab-17-0.kept"), None);
         assert_eq!(owner("other-17-0"), None);
+    }
+
+    #[test]
+    fn unit_lab_what_an_earlier_process_of_the_same_id_left_is_replaced() {
+        let parent = Directory::create().unwrap();
+        let left = parent.path().join("left");
+        fs::create_dir_all(left.join("logs")).unwrap();
+        let directory = Directory::create_at(left.clone()).unwrap();
+        assert_eq!(fs::read_dir(&left).unwrap().count(), 0);
+        drop(directory);
+        assert!(!left.exists());
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, Builder, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::socket;
@@ -19,6 +20,9 @@ use crate::host::Host;
 
 /// Connections at the same time; a browser makes six. Further ones are closed at once.
 const CONNECTIONS_MAX: usize = 64;
+
+/// Pause after a connection that could not be accepted.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -61,19 +65,20 @@ impl Drop for Forward {
 fn serve(listener: &TcpListener, to: SocketAddr) {
     let places = Arc::new(());
     for from in listener.incoming() {
-        if from.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
+        match from {
             // It listens no more.
-            return;
-        }
-        if let Ok(from) = from
-            && Arc::strong_count(&places) <= CONNECTIONS_MAX
-        {
-            let place = Arc::clone(&places);
-            // Whoever is not served sees a closed connection, and tries again.
-            let _ = Builder::new().spawn(move || {
-                let _ = join(from, to);
-                drop(place);
-            });
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
+            // Without a file for the connection, say: it is still there at the next look.
+            Err(_) => thread::sleep(RETRY_AFTER),
+            Ok(_) if Arc::strong_count(&places) > CONNECTIONS_MAX => {}
+            Ok(from) => {
+                let place = Arc::clone(&places);
+                // Whoever is not served sees a closed connection, and tries again.
+                let _ = Builder::new().spawn(move || {
+                    let _ = join(from, to);
+                    drop(place);
+                });
+            }
         }
     }
 }
