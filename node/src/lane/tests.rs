@@ -8,7 +8,7 @@ use proto::lane::{Delta, Reason};
 use proto::vpn::address::{Local, Subnet};
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Bench {
     lane: LaneHandle,
@@ -112,23 +112,31 @@ async fn before_it_has_addresses_a_lane_drops_what_the_host_sends() {
 
 #[tokio::test]
 async fn a_node_that_is_busy_costs_punts_and_nothing_else() {
-    const EXTRA: usize = 300;
     let mut bench = bench();
     let to = bench.udp.local_addr().unwrap();
     let hello = [proto::wire::frame::Kind::HelloClear as u8; 100];
-    for n in 0..PUNTS_MAX + EXTRA {
-        bench.peer.send_to(&hello, to).unwrap();
-        if n % 64 == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+    let started = std::time::Instant::now();
+    // The kernel drops some too, so more are sent until the lane had to.
+    loop {
+        for _ in 0..2 * PUNTS_MAX {
+            bench.peer.send_to(&hello, to).unwrap();
+        }
+        let (_, traffic) = bench.report().await;
+        if traffic.punt_drops > 0 {
+            assert!(traffic.received.0 > PUNTS_MAX as u64, "{traffic:?}");
+            break;
+        }
+        assert!(started.elapsed() < 4 * PATIENCE, "{traffic:?}");
+    }
+    // Where they are taken, another comes through.
+    let another = [hello[0], 7];
+    loop {
+        bench.peer.send_to(&another, to).unwrap();
+        let Punt::Datagram { bytes, .. } = bench.punt().await else { panic!("a datagram") };
+        if bytes[..] == another {
+            break;
         }
     }
-    tokio::time::sleep(REPORT_INTERVAL).await;
-    for _ in 0..PUNTS_MAX {
-        bench.punts.recv().await.unwrap();
-    }
-    let (_, traffic) = bench.report().await;
-    assert!(traffic.punt_drops >= EXTRA as u64 / 2, "{traffic:?}");
-    assert!(traffic.received.0 > PUNTS_MAX as u64, "{traffic:?}");
     bench.lane.stop().unwrap();
 }
 

@@ -34,7 +34,7 @@ fn is_answered(device: &mut impl Device) -> bool {
     writer.push(&mut request, Checksum::Complete);
     assert_eq!(writer.finish().packets, 1);
     let mut buffer = ReadBuffer::default();
-    for _ in 0..100 {
+    for _ in 0..400 {
         poller.wait(device, &idle, Some(Duration::from_millis(50))).expect("wait");
         while let Some(packet) = device.read(&mut buffer).expect("read") {
             let reply = packet.first();
@@ -57,7 +57,7 @@ fn unit_vn_12_the_memory_device_answers_through_the_trait() {
         scope.spawn(move || {
             let poller = Poller::new().expect("poller");
             let idle = UdpSocket::bind("127.0.0.1:0").expect("bind");
-            poller.wait(&twin, &idle, Some(Duration::from_secs(5))).expect("wait");
+            poller.wait(&twin, &idle, Some(Duration::from_secs(20))).expect("wait");
             let mut buffer = ReadBuffer::default();
             let request = twin.read(&mut buffer).expect("read").expect("a packet");
             assert_eq!(request.first(), icmp(MINE, PEER, 8));

@@ -42,12 +42,15 @@ fn errors_say_what_to_do() {
     assert!(explain(libc::ENOENT).contains("/dev/net/tun"));
 }
 
+/// How long anything may take on a busy machine; a thread that waits for longer fails, and its test with it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Carries packets between two devices until `done`, split and put together as a tunnel would.
 /// Returns whether any was split, and any put together.
 fn carry(left: &mut Tun, right: &mut Tun, done: impl Fn() -> bool) -> (bool, bool) {
     let mut buffer = ReadBuffer::default();
     let (mut split, mut merged) = (false, false);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while !done() && Instant::now() < deadline {
         for leftward in [false, true] {
             let (from, to) =
@@ -102,6 +105,9 @@ fn tcp_crosses_two_devices_in_super_packets_unchanged() {
         let (ready, go) = std::sync::mpsc::channel();
         let (mut left, server) = host(scope, "10.9.0.1/24", move || {
             let listener = TcpListener::bind("10.9.0.1:7").expect("bind");
+            // The accepted stream has it from the listener. It runs while the other host is made.
+            let patience = Some(2 * PATIENCE);
+            socket2::SockRef::from(&listener).set_read_timeout(patience).expect("timeout");
             ready.send(()).expect("the client waits");
             let mut received = Vec::new();
             let (mut stream, _) = listener.accept().expect("accept");
@@ -112,7 +118,9 @@ fn tcp_crosses_two_devices_in_super_packets_unchanged() {
             let sent = &sent;
             move || {
                 go.recv().expect("the server listens");
-                let mut stream = TcpStream::connect("10.9.0.1:7").expect("connect");
+                let to = "10.9.0.1:7".parse().expect("address");
+                let mut stream = TcpStream::connect_timeout(&to, PATIENCE).expect("connect");
+                stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
                 stream.write_all(sent).expect("write");
             }
         });
@@ -130,7 +138,8 @@ fn udp_batches_cross_two_devices_in_super_packets_unchanged() {
         let (ready, go) = std::sync::mpsc::channel();
         let (mut left, receiver) = host(scope, "10.9.0.1/24", move || {
             let socket = UdpSocket::bind("10.9.0.1:7").expect("bind");
-            socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+            // It runs while the other host is made.
+            socket.set_read_timeout(Some(2 * PATIENCE)).expect("timeout");
             ready.send(()).expect("the sender waits");
             let mut buffer = [0; 2000];
             (0..count)
@@ -170,7 +179,7 @@ fn a_half_done_checksum_is_completed_by_the_kernel() {
         ip(&["addr", "add", "10.0.0.2/24", "dev", "warren-d"]);
         ip(&["link", "set", "warren-d", "up"]);
         let socket = UdpSocket::bind("10.0.0.2:0").expect("bind");
-        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+        socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
         let port = socket.local_addr().expect("address").port();
         let spec = crate::testing::Spec::udp(crate::ip::Version::V4, b"hello");
         for checksum in [Checksum::Partial, Checksum::Complete] {
