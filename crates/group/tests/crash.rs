@@ -25,8 +25,10 @@ use rand::{RngExt, SeedableRng};
 const FOLDER: &str = "WARREN_CRASH_FOLDER";
 /// Kills of one database before a new one begins, so that looking at it stays quick.
 const KILLS_PER_DATABASE: usize = 25;
-/// A workload is killed within this time after its first word, in milliseconds.
-const LIFE_MS_MAX: u64 = 400;
+/// A workload is killed when it has said so much, whatever time that takes the machine,
+const WORDS_MAX: usize = 12;
+/// and a part of what it does next, in milliseconds.
+const PAUSE_MS_MAX: u64 = 20;
 
 #[test]
 fn a_killed_service_loses_nothing_that_was_acknowledged() {
@@ -124,8 +126,9 @@ fn kill_at_random(kills: usize, seed: u64) {
         let folder = tempfile::tempdir().expect("a scratch directory");
         let mut told = Told::default();
         for _ in 0..KILLS_PER_DATABASE.min(kills) {
-            let life = Duration::from_millis(rng.random_range(0..LIFE_MS_MAX));
-            run_and_kill(folder.path(), life, &mut told);
+            let words = rng.random_range(0..WORDS_MAX);
+            let pause = Duration::from_millis(rng.random_range(0..PAUSE_MS_MAX));
+            run_and_kill(folder.path(), words, pause, &mut told);
         }
         runtime.block_on(verify(folder.path(), &told));
         told_in_all += told.serials.len();
@@ -134,7 +137,7 @@ fn kill_at_random(kills: usize, seed: u64) {
     assert!(told_in_all > kills / 10, "the workload hardly ran: {told_in_all} certificates");
 }
 
-fn run_and_kill(folder: &Path, life: Duration, told: &mut Told) {
+fn run_and_kill(folder: &Path, words: usize, pause: Duration, told: &mut Told) {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "workload_for_a_process_that_gets_killed", "--nocapture"])
         .env(FOLDER, folder)
@@ -145,10 +148,11 @@ fn run_and_kill(folder: &Path, life: Duration, told: &mut Told) {
     let said = |line: String| line.split_once('@').map(|(_, said)| said.to_owned());
     let mut first = lines.by_ref().map(|line| line.expect("is text")).filter_map(said);
     assert_eq!(first.next().as_deref(), Some("ready"), "the workload does not start");
+    first.take(words).for_each(|line| told.take(&line));
     let reader = std::thread::spawn(move || {
         lines.map_while(Result::ok).filter_map(said).collect::<Vec<String>>()
     });
-    std::thread::sleep(life);
+    std::thread::sleep(pause);
     child.kill().expect("it runs until it is killed");
     let ended = child.wait().expect("is ours");
     assert_eq!(ended.signal(), Some(9), "the workload ended by itself: {ended}");

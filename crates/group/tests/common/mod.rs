@@ -1,6 +1,7 @@
 //! A service on a database of its own, and the steps that tests take with it.
 #![allow(dead_code)] // each test uses its part
 
+pub mod ports;
 pub mod postgres;
 
 use group::config::Config;

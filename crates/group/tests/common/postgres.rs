@@ -45,7 +45,7 @@ impl Postgres {
         let (certificate, key) = (path("server.pem"), path("server.key"));
         let settings = [
             "listen_addresses=127.0.0.1".to_owned(),
-            format!("port={}", free_port()),
+            format!("port={}", super::ports::free_port()),
             "ssl=on".to_owned(),
             format!("ssl_cert_file={certificate}"),
             format!("ssl_key_file={key}"),
@@ -124,12 +124,6 @@ fn openssl(arguments: &[&str]) {
     let made = Command::new("openssl").args(arguments).output();
     let made = made.expect("openssl is installed by `make deps`");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-}
-
-/// A port that nobody has at this moment.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("is bound").port()
 }
 
 fn command(program: &str) -> Command {

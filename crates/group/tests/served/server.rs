@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
+
+#[path = "../common/ports.rs"]
+mod ports;
 
 /// How long the machine may take for anything: it may be busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -160,8 +163,7 @@ fn spawn(config: &PathBuf, filter: &str) -> (Child, Arc<Mutex<String>>) {
     (child, log)
 }
 
-/// An address that was free a moment ago.
+/// An address that is free.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("is bound")
+    (Ipv4Addr::LOCALHOST, ports::free_port()).into()
 }
