@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use common::net::{Net, Node, run};
@@ -32,8 +33,6 @@ impl Moments {
 
 #[test]
 fn ns_ad_05_a_node_killed_while_it_starts_keeps_key_and_address() -> Result<()> {
-    /// Somewhat longer than a start takes until everything is written.
-    const START: Duration = Duration::from_millis(120);
     let net = Net::new()?;
     let blob = net.blob(&[2]);
     let mut others = [net.node("boot", 2, &[])?, net.node("dan", 5, &[])?];
@@ -43,13 +42,16 @@ fn ns_ad_05_a_node_killed_while_it_starts_keeps_key_and_address() -> Result<()> 
     others.iter().try_for_each(Node::wait_joined)?;
     let mut bob = net.node("bob", 3, &[])?;
     let key = std::fs::read(bob.member.state.join("key.pem"))?;
+    let begun = Instant::now();
     bob.start("up", &blob)?;
     let (id, ipv4) = (bob.id()?, bob.ipv4()?);
+    // On this machine a start takes somewhat less until everything is written.
+    let start = begun.elapsed();
     bob.kill()?;
 
     let mut moments = Moments::new()?;
     for _ in 0..ROUNDS {
-        let moment = moments.next(START);
+        let moment = moments.next(start);
         let mut daemon = bob.host.spawn(bob.command("up", &blob, &[]))?;
         thread::sleep(moment);
         ensure!(daemon.is_running()?, "{moment:?}: ended by itself: {}", daemon.log());
@@ -66,23 +68,24 @@ fn ns_ad_05_a_node_killed_while_it_starts_keeps_key_and_address() -> Result<()> 
 
 #[test]
 fn ns_wb_15_a_request_that_is_killed_leaves_a_whole_key_or_none() -> Result<()> {
-    const REQUEST: Duration = Duration::from_millis(12);
     let net = Net::new()?;
-    let mut moments = Moments::new()?;
+    let request = |state: &Path| {
+        let mut command = common::warren(&["request", "--state-dir", text(state)]);
+        command.stdout(Stdio::null());
+        command
+    };
+    let begun = Instant::now();
+    run(&mut request(&net.group.path("undisturbed")))?;
+    let (taken, mut moments) = (begun.elapsed(), Moments::new()?);
     for round in 0..ROUNDS {
-        let moment = moments.next(REQUEST);
+        let moment = moments.next(taken);
         let state = net.group.path(&format!("state{round}"));
-        let request = || {
-            let mut command = common::warren(&["request", "--state-dir", text(&state)]);
-            command.stdout(Stdio::null());
-            command
-        };
-        let mut child = request().spawn()?;
+        let mut child = request(&state).spawn()?;
         thread::sleep(moment);
         child.kill()?;
         child.wait()?;
         let key = std::fs::read_to_string(state.join("key.pem")).ok();
-        run(&mut request())?;
+        run(&mut request(&state))?;
         let now = std::fs::read_to_string(state.join("key.pem"))?;
         ensure!(key.is_none_or(|key| key == now), "{moment:?}: another key");
     }

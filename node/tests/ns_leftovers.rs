@@ -4,7 +4,7 @@
 mod common;
 
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use common::net::{Net, Node, PATIENCE};
@@ -49,17 +49,19 @@ fn ns_ad_06_nothing_is_left_of_the_network_however_a_daemon_ends() -> Result<()>
 
 #[test]
 fn ns_ad_06_nothing_is_left_of_a_daemon_that_is_ended_while_it_starts() -> Result<()> {
-    /// Longer than a start takes.
-    const START: Duration = Duration::from_millis(150);
     const ROUNDS: u32 = 10;
     let net = Net::new()?;
     let mut alice = net.pinned("alice", 2)?;
     let blob = net.blob(&[]);
     let before = alice.host.network()?;
+    let begun = Instant::now();
+    alice.start("up", &blob)?;
+    let start = begun.elapsed();
+    alice.stop()?;
     for round in 0..ROUNDS {
         let signal = if round % 2 == 0 { Signal::SIGTERM } else { Signal::SIGKILL };
         let mut daemon = alice.host.spawn(alice.command("up", &blob, &[]))?;
-        thread::sleep(START * round / ROUNDS);
+        thread::sleep(start * round / ROUNDS);
         daemon.signal(signal)?;
         daemon.wait_exit(PATIENCE)?;
         is_as_before(&alice, &before).with_context(|| format!("{signal}, round {round}"))?;
