@@ -6,27 +6,21 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
-use common::{Group, Member, Quiet as _, WARREN, text};
-use lab::{Daemon, Host, Lab, PATIENCE, Packet, eventually};
+use anyhow::{Context as _, Result, ensure};
+use common::net::{Net, Node, PATIENCE};
+use common::{Group, Quiet as _, WARREN, text};
+use lab::{Packet, eventually};
 use nix::sys::signal::Signal::SIGHUP;
 use serde_json::{Value, json};
 
 /// Alice and Bob on one switch, with fixed addresses; Bob joins by Alice.
 struct Pair {
-    _lab: Lab,
     group: Group,
     blob: PathBuf,
     alice: Node,
     bob: Node,
-}
-
-struct Node {
-    host: Host,
-    member: Member,
 }
 
 impl Pair {
@@ -40,73 +34,27 @@ impl Pair {
     }
 
     fn with_addresses(are_fixed: bool) -> Result<Self> {
-        let lab = Lab::new()?;
-        let (lan, group) = (lab.switch()?, Group::new());
+        let net = Net::new()?;
         let node = |name: &str, last: u8| -> Result<Node> {
-            let host = lab.host(name)?;
+            let host = net.lab.host(name)?;
             let (v4, v6) = (format!("192.0.2.{last}/24"), format!("2001:db8::{last}/64"));
-            host.attach(&lan, &[&v4, &v6])?;
+            host.attach(&net.lan, &[&v4, &v6])?;
             let fixed = ["--ipv4", &format!("10.42.0.{last}")];
             let options = if are_fixed { &fixed[..] } else { &[] };
-            Ok(Node { host, member: group.member(name, options) })
+            Ok(Node::new(Path::new(WARREN), host, net.group.member(name, options)))
         };
         let (alice, bob) = (node("alice", 2)?, node("bob", 3)?);
-        let blob = group.blob(&["192.0.2.2:7415"]);
-        Ok(Self { _lab: lab, alice, bob, blob, group })
-    }
-}
-
-impl Node {
-    fn up(&self, blob: &Path, options: &[&str]) -> Result<Daemon> {
-        self.start("up", blob, options)
-    }
-
-    fn start(&self, command: &str, blob: &Path, options: &[&str]) -> Result<Daemon> {
-        let mut daemon = self.host.command(WARREN);
-        daemon.args(self.member.start(command, blob)).args(options);
-        let daemon = self.host.spawn(daemon)?;
-        daemon.wait_for_log("started", PATIENCE)?;
-        Ok(daemon)
-    }
-
-    fn question(&self, arguments: &[&str]) -> Command {
-        let mut command = self.host.command(WARREN);
-        command.args(arguments).args(["--json", "--state-dir", text(&self.member.state)]);
-        command
-    }
-
-    fn ask(&self, arguments: &[&str]) -> Result<Value> {
-        let output = self.question(arguments).output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(serde_json::from_slice(&output.stdout)?)
-    }
-
-    fn virtual_ipv6(&self) -> Result<String> {
-        let status = self.ask(&["status"])?;
-        status["ipv6"].as_str().map(str::to_owned).ok_or_else(|| anyhow!("no address: {status}"))
-    }
-
-    fn virtual_ipv4(&self) -> Result<String> {
-        let status = self.ask(&["status"])?;
-        status["ipv4"].as_str().map(str::to_owned).ok_or_else(|| anyhow!("no lease: {status}"))
-    }
-
-    fn pings(&self, address: &str) -> Result<()> {
-        let ping = self.host.command("ping").args(["-c", "1", "-W", "1", address]).output()?;
-        ensure!(ping.status.success(), "{}", String::from_utf8_lossy(&ping.stdout));
-        Ok(())
+        Ok(Self { alice, bob, blob: net.blob(&[2]), group: net.group })
     }
 }
 
 #[test]
 fn ns_se_07_programs_are_told_the_ring_and_who_holds_an_address() -> Result<()> {
-    let pair = Pair::leasing()?;
-    let _alice = pair.alice.up(&pair.blob, &[])?;
-    let _bob = pair.bob.up(&pair.blob, &[])?;
-    let address = eventually(PATIENCE, || pair.bob.virtual_ipv4())?;
-    let [alice, bob] =
-        [&pair.alice, &pair.bob].map(|node| node.ask(&["status"]).map(|s| s["node_id"].clone()));
-    let (alice, bob) = (alice?, bob?);
+    let mut pair = Pair::leasing()?;
+    pair.alice.start("up", &pair.blob)?;
+    pair.bob.start("up", &pair.blob)?;
+    let address = pair.bob.ipv4()?;
+    let (alice, bob) = (pair.alice.id()?, pair.bob.id()?);
     let ask = |request: &Value| -> Result<Value> {
         let mut socket = UnixStream::connect(pair.alice.member.state.join("warren.sock"))?;
         writeln!(socket, "{request}")?;
@@ -137,13 +85,13 @@ fn ns_se_07_programs_are_told_the_ring_and_who_holds_an_address() -> Result<()> 
 
 #[test]
 fn ns_vn_01_unmodified_programs_work() -> Result<()> {
-    let pair = Pair::new()?;
-    let _alice = pair.alice.up(&pair.blob, &[])?;
-    let _bob = pair.bob.up(&pair.blob, &[])?;
-    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
-    eventually(PATIENCE, || pair.alice.pings("10.42.0.3"))?;
-    let ipv6 = pair.alice.virtual_ipv6()?;
-    eventually(PATIENCE, || pair.bob.pings(&ipv6))?;
+    let mut pair = Pair::new()?;
+    pair.alice.start("up", &pair.blob)?;
+    pair.bob.start("up", &pair.blob)?;
+    pair.bob.reach("10.42.0.2")?;
+    pair.alice.reach("10.42.0.3")?;
+    let ipv6 = pair.alice.ipv6()?;
+    pair.bob.reach(&ipv6)?;
     // Large transfers by TCP, which use the segmentation offloads, in both directions.
     let listener = pair.alice.host.run(|| TcpListener::bind("10.42.0.2:9000"))??;
     let bob = pair.bob.host.run(|| TcpStream::connect("10.42.0.2:9000"))??;
@@ -170,51 +118,50 @@ fn transfer(mut from: &TcpStream, mut to: &TcpStream) -> Result<()> {
 
 #[test]
 fn ns_ad_01_members_lease_addresses_and_keep_them_over_a_restart() -> Result<()> {
-    let pair = Pair::leasing()?;
-    let _alice = pair.alice.up(&pair.blob, &[])?;
-    let mut bob = pair.bob.up(&pair.blob, &[])?;
-    let alices = eventually(PATIENCE, || pair.alice.virtual_ipv4())?;
-    let bobs = eventually(PATIENCE, || pair.bob.virtual_ipv4())?;
+    let mut pair = Pair::leasing()?;
+    pair.alice.start("up", &pair.blob)?;
+    pair.bob.start("up", &pair.blob)?;
+    let alices = pair.alice.ipv4()?;
+    let bobs = pair.bob.ipv4()?;
     assert_ne!(alices, bobs);
-    eventually(PATIENCE, || pair.bob.pings(&alices))?;
-    eventually(PATIENCE, || pair.alice.pings(&bobs))?;
-    bob.terminate()?;
-    assert!(bob.wait_exit(PATIENCE)?.success(), "{}", bob.log());
-    let _bob = pair.bob.up(&pair.blob, &[])?;
-    assert_eq!(eventually(PATIENCE, || pair.bob.virtual_ipv4())?, bobs);
-    eventually(PATIENCE, || pair.bob.pings(&alices))
+    pair.bob.reach(&alices)?;
+    pair.alice.reach(&bobs)?;
+    pair.bob.stop()?;
+    pair.bob.start("up", &pair.blob)?;
+    assert_eq!(pair.bob.ipv4()?, bobs);
+    pair.bob.reach(&alices)
 }
 
 #[test]
 fn ns_ad_04_a_second_claimant_of_a_static_address_is_told() -> Result<()> {
-    let pair = Pair::leasing()?;
+    let mut pair = Pair::leasing()?;
     let claim = ["--address", "10.42.0.77"];
-    let alice = pair.alice.up(&pair.blob, &claim)?;
-    let bob = pair.bob.up(&pair.blob, &claim)?;
+    pair.alice.start_with("up", &pair.blob, &claim)?;
+    pair.bob.start_with("up", &pair.blob, &claim)?;
     // Who comes first has it; a node alone has no ring to lease from.
     const TOLD: &str = "virtual address 10.42.0.77 is held by another node; choose";
     eventually(PATIENCE, || {
-        ensure!(alice.log().contains(TOLD) || bob.log().contains(TOLD), "nobody is told");
+        ensure!(pair.alice.log().contains(TOLD) || pair.bob.log().contains(TOLD), "nobody is told");
         Ok(())
     })?;
-    let holds = |node: &Node| node.virtual_ipv4().is_ok_and(|ip| ip == "10.42.0.77");
+    let holds = |node: &Node| node.status("ipv4").is_ok_and(|ip| ip == "10.42.0.77");
     // The other is told as late that it may hold it.
     eventually(PATIENCE, || {
         let held = [holds(&pair.alice), holds(&pair.bob)];
-        ensure!(held[0] != held[1], "{held:?}: {}\n{}", alice.log(), bob.log());
+        ensure!(held[0] != held[1], "{held:?}: {}\n{}", pair.alice.log(), pair.bob.log());
         Ok(())
     })
 }
 
 #[test]
 fn ns_dh_01_a_value_put_by_one_node_is_read_by_the_other() -> Result<()> {
-    let pair = Pair::new()?;
-    let _alice = pair.alice.start("bootstrap", &pair.blob, &[])?;
-    let _bob = pair.bob.start("bootstrap", &pair.blob, &[])?;
+    let mut pair = Pair::new()?;
+    pair.alice.start("bootstrap", &pair.blob)?;
+    pair.bob.start("bootstrap", &pair.blob)?;
     eventually(PATIENCE, || pair.bob.ask(&["dht", "put", "greeting", "hello"]))?;
     let found = eventually(PATIENCE, || pair.alice.ask(&["dht", "get", "greeting"]))?;
     assert_eq!(found["values"][0]["value"], "hello");
-    let none = pair.alice.question(&["dht", "get", "something else"]).output()?;
+    let none = pair.alice.question(&["dht", "get", "something else", "--json"]).output()?;
     assert_eq!(none.status.code(), Some(1));
     assert_eq!(none.stderr, b"warren: nobody keeps a value under something else\n");
     let none: Value = serde_json::from_slice(&none.stdout)?;
@@ -227,10 +174,10 @@ fn ns_vn_02_nothing_leaves_in_clear() -> Result<()> {
     const MARKER: &[u8] = b"a marker that nobody else would send";
     /// First byte of a frame of a session (docs/protocol.md).
     const FRAME: u8 = 0x20;
-    let pair = Pair::new()?;
-    let _alice = pair.alice.up(&pair.blob, &[])?;
-    let _bob = pair.bob.up(&pair.blob, &[])?;
-    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    let mut pair = Pair::new()?;
+    pair.alice.start("up", &pair.blob)?;
+    pair.bob.start("up", &pair.blob)?;
+    pair.bob.reach("10.42.0.2")?;
     let capture = pair.bob.host.capture("eth0")?;
     let send = |text: &[u8], from: &'static str, to: &'static str| -> Result<()> {
         let socket = pair.alice.host.run(move || UdpSocket::bind(to))??;
@@ -266,16 +213,16 @@ fn ns_vn_02_nothing_leaves_in_clear() -> Result<()> {
 
 #[test]
 fn ns_vn_01_a_packet_that_is_too_long_is_answered_at_once() -> Result<()> {
-    let pair = Pair::new()?;
-    let _alice = pair.alice.up(&pair.blob, &[])?;
-    let _bob = pair.bob.up(&pair.blob, &[])?;
-    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    let mut pair = Pair::new()?;
+    pair.alice.start("up", &pair.blob)?;
+    pair.bob.start("up", &pair.blob)?;
+    pair.bob.reach("10.42.0.2")?;
     let ping = |len: usize, address: &str| {
         let len = len.to_string();
         let words = ["-c", "1", "-W", "1", "-M", "do", "-s", &len, address];
         pair.bob.host.command("ping").args(words).output()
     };
-    let ipv6 = pair.alice.virtual_ipv6()?;
+    let ipv6 = pair.alice.ipv6()?;
     // 1,280 less 28 and 48 bytes of headers.
     for (len, address, answer) in [
         (1252, "10.42.0.2", "Frag needed and DF set (mtu = 1280)"),
@@ -302,25 +249,25 @@ fn ns_vn_01_a_packet_that_is_too_long_is_answered_at_once() -> Result<()> {
 
 #[test]
 fn ns_n6_members_that_share_only_ipv6_reach_each_other_by_both_versions() -> Result<()> {
-    let pair = Pair::new()?;
+    let mut pair = Pair::new()?;
     pair.alice.host.ip("address flush dev eth0 scope global")?;
     pair.bob.host.ip("address del 192.0.2.3/24 dev eth0")?;
     pair.alice.host.ip("address add 2001:db8::2/64 dev eth0 nodad")?;
     let blob = pair.group.blob(&["[2001:db8::2]:7415"]);
-    let _alice = pair.alice.up(&blob, &[])?;
-    let _bob = pair.bob.up(&blob, &[])?;
-    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
-    let ipv6 = pair.alice.virtual_ipv6()?;
-    eventually(PATIENCE, || pair.bob.pings(&ipv6))
+    pair.alice.start("up", &blob)?;
+    pair.bob.start("up", &blob)?;
+    pair.bob.reach("10.42.0.2")?;
+    let ipv6 = pair.alice.ipv6()?;
+    pair.bob.reach(&ipv6)
 }
 
 #[test]
 fn ns_x23_no_link_runs_through_the_tunnel() -> Result<()> {
-    let pair = Pair::new()?;
-    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let mut pair = Pair::new()?;
+    pair.alice.start("up", &pair.blob)?;
     let blob = pair.group.blob(&["192.0.2.2:7415", "10.42.0.2:7415"]);
-    let _bob = pair.bob.up(&blob, &[])?;
-    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    pair.bob.start("up", &blob)?;
+    pair.bob.reach("10.42.0.2")?;
     let peers = pair.bob.ask(&["peers"])?;
     let endpoint = peers[0]["endpoint"].as_str().unwrap_or_default();
     assert!(!endpoint.starts_with("10.42."), "{peers}");
@@ -333,11 +280,11 @@ fn ns_x23_no_link_runs_through_the_tunnel() -> Result<()> {
 
 #[test]
 fn ns_jo_01_the_first_reply_comes_within_a_second_of_the_start() -> Result<()> {
-    let pair = Pair::new()?;
-    let _alice = pair.alice.up(&pair.blob, &[])?;
+    let mut pair = Pair::new()?;
+    pair.alice.start("up", &pair.blob)?;
     let start = Instant::now();
-    let _bob = pair.bob.up(&pair.blob, &[])?;
-    eventually(PATIENCE, || pair.bob.pings("10.42.0.2"))?;
+    pair.bob.start("up", &pair.blob)?;
+    pair.bob.reach("10.42.0.2")?;
     let taken = start.elapsed();
     println!("first reply after {taken:?}");
     assert!(taken < Duration::from_secs(1), "{taken:?}");
@@ -348,14 +295,14 @@ fn ns_jo_01_the_first_reply_comes_within_a_second_of_the_start() -> Result<()> {
 #[test]
 fn ns_jo_01_the_first_reply_comes_within_a_second_where_addresses_are_leased() -> Result<()> {
     for by in ["ipv6", "ipv4"] {
-        let pair = Pair::leasing()?;
-        let _alice = pair.alice.up(&pair.blob, &[])?;
+        let mut pair = Pair::leasing()?;
+        pair.alice.start("up", &pair.blob)?;
         let start = Instant::now();
-        let _bob = pair.bob.up(&pair.blob, &[])?;
+        pair.bob.start("up", &pair.blob)?;
         let started = start.elapsed();
         eventually(PATIENCE, || match by {
-            "ipv6" => pair.bob.pings(&pair.alice.virtual_ipv6()?),
-            _ => pair.bob.pings(&pair.alice.virtual_ipv4()?),
+            "ipv6" => pair.bob.ping(&pair.alice.ipv6()?),
+            _ => pair.bob.ping(&pair.alice.status("ipv4")?),
         })?;
         let taken = start.elapsed();
         println!("first reply by {by} after {taken:?}, of which the start took {started:?}");
@@ -366,9 +313,9 @@ fn ns_jo_01_the_first_reply_comes_within_a_second_where_addresses_are_leased() -
 
 #[test]
 fn ns_ad_06_only_the_vpn_subnet_moves() -> Result<()> {
-    let pair = Pair::new()?;
+    let mut pair = Pair::new()?;
     let before = pair.alice.host.network()?;
-    let mut daemon = pair.alice.up(&pair.blob, &[])?;
+    pair.alice.start("up", &pair.blob)?;
     eventually(PATIENCE, || {
         ensure!(
             pair.alice.host.network()?.iter().any(|line| line.contains("10.42.0.2")),
@@ -384,8 +331,7 @@ fn ns_ad_06_only_the_vpn_subnet_moves() -> Result<()> {
             ["10.42.0.", "fd", "fe80", "ff00", "warren0: <"].iter().any(|s| line.contains(s));
         assert!(is_own, "{line}");
     }
-    daemon.terminate()?;
-    assert!(daemon.wait_exit(PATIENCE)?.success(), "{}", daemon.log());
+    pair.alice.stop()?;
     eventually(PATIENCE, || {
         let after = pair.alice.host.network()?;
         ensure!(after == before, "{after:#?}\n{before:#?}");
@@ -395,14 +341,11 @@ fn ns_ad_06_only_the_vpn_subnet_moves() -> Result<()> {
 
 #[test]
 fn ns_op_01_the_commands_show_peer_path_and_ring() -> Result<()> {
-    let pair = Pair::new()?;
-    let _alice = pair.alice.start("bootstrap", &pair.blob, &[])?;
-    let _bob = pair.bob.start("bootstrap", &pair.blob, &[])?;
-    eventually(PATIENCE, || {
-        ensure!(pair.bob.ask(&["status"])?["joined"] == true, "not joined");
-        Ok(())
-    })?;
-    let alice = pair.alice.ask(&["status"])?["node_id"].as_str().unwrap_or_default().to_owned();
+    let mut pair = Pair::new()?;
+    pair.alice.start("bootstrap", &pair.blob)?;
+    pair.bob.start("bootstrap", &pair.blob)?;
+    pair.bob.wait_joined()?;
+    let alice = pair.alice.id()?;
     let peers = pair.bob.ask(&["peers"])?;
     assert_eq!(peers[0]["node_id"], alice.as_str());
     assert_eq!((&peers[0]["user"], &peers[0]["path"]), (&"alice".into(), &"direct".into()));
@@ -425,8 +368,8 @@ fn ns_op_01_the_commands_show_peer_path_and_ring() -> Result<()> {
 
 #[test]
 fn ns_op_01_a_ping_that_cannot_work_says_why() -> Result<()> {
-    let pair = Pair::new()?;
-    let _bob = pair.bob.up(&pair.blob, &[])?;
+    let mut pair = Pair::new()?;
+    pair.bob.start("up", &pair.blob)?;
     let refused = |to: &str| {
         let output = pair.bob.question(&["ping", to]).output()?;
         anyhow::Ok((output.status.code(), String::from_utf8(output.stderr)?))
@@ -441,7 +384,7 @@ fn ns_op_01_a_ping_that_cannot_work_says_why() -> Result<()> {
     let (code, why) = refused("10.42.0.1")?;
     assert!(code == Some(2) && why.contains("10.42.0.1 is no node's"), "{code:?} {why}");
 
-    let _alice = pair.alice.up(&pair.blob, &[])?;
+    pair.alice.start("up", &pair.blob)?;
     let own = eventually(PATIENCE, || {
         ensure!(pair.bob.ask(&["status"])?["joined"] == true, "not joined");
         pair.bob.ask(&["ping", "10.42.0.3"])
@@ -461,35 +404,34 @@ fn ns_op_01_a_ping_that_cannot_work_says_why() -> Result<()> {
 
 #[test]
 fn ns_a_restart_rejoins_without_the_bootstrap_list() -> Result<()> {
-    let pair = Pair::new()?;
-    let _alice = pair.alice.start("bootstrap", &pair.blob, &[])?;
-    let mut bob = pair.bob.start("bootstrap", &pair.blob, &[])?;
-    bob.wait_for_log("link up", PATIENCE)?;
-    bob.terminate()?;
-    assert!(bob.wait_exit(PATIENCE)?.success(), "{}", bob.log());
+    let mut pair = Pair::new()?;
+    pair.alice.start("bootstrap", &pair.blob)?;
+    pair.bob.start("bootstrap", &pair.blob)?;
+    pair.bob.wait_for_log("link up")?;
+    pair.bob.stop()?;
     let blob = pair.group.blob(&[]);
-    let bob = pair.bob.start("bootstrap", &blob, &[])?;
-    bob.wait_for_log("link up", PATIENCE)
+    pair.bob.start("bootstrap", &blob)?;
+    pair.bob.wait_for_log("link up")
 }
 
 #[test]
 fn ns_a_notice_read_on_sighup_cuts_a_live_session() -> Result<()> {
-    let pair = Pair::new()?;
+    let mut pair = Pair::new()?;
     let notices = pair.group.path("ca/notices.txt");
     std::fs::write(&notices, "")?;
-    let mut alice = pair.alice.start("bootstrap", &pair.blob, &["--notices", text(&notices)])?;
-    let mut bob = pair.bob.start("bootstrap", &pair.blob, &["--notices", text(&notices)])?;
-    bob.wait_for_log("link up", PATIENCE)?;
+    pair.alice.start_with("bootstrap", &pair.blob, &["--notices", text(&notices)])?;
+    pair.bob.start_with("bootstrap", &pair.blob, &["--notices", text(&notices)])?;
+    pair.bob.wait_for_log("link up")?;
     pair.group.revoke("bob");
-    alice.signal(SIGHUP)?;
-    alice.wait_for_log("link down", PATIENCE)?;
+    pair.alice.daemon.as_mut().context("it runs")?.signal(SIGHUP)?;
+    pair.alice.wait_for_log("link down")?;
     eventually(PATIENCE, || {
-        let peers = pair.alice.ask(&["peers"])?;
-        ensure!(peers.as_array().is_some_and(Vec::is_empty), "still linked: {peers}");
+        ensure!(pair.alice.peers()?.is_empty(), "still linked");
         Ok(())
     })?;
     // By the peer's word it is refused; by the authority's it is out.
-    bob.wait_for_log("refused by the peer: the certificate is revoked by notice 1", PATIENCE)?;
+    pair.bob.wait_for_log("refused by the peer: the certificate is revoked by notice 1")?;
+    let bob = pair.bob.daemon.as_mut().context("it runs")?;
     bob.signal(SIGHUP)?;
     let status = bob.wait_exit(PATIENCE)?;
     ensure!(status.code() == Some(3), "{status}: {}", bob.log());
@@ -498,12 +440,13 @@ fn ns_a_notice_read_on_sighup_cuts_a_live_session() -> Result<()> {
 
 #[test]
 fn ns_a_second_daemon_is_told_who_runs() -> Result<()> {
-    let pair = Pair::new()?;
-    let daemon = pair.alice.start("bootstrap", &pair.blob, &[])?;
+    let mut pair = Pair::new()?;
+    pair.alice.start("bootstrap", &pair.blob)?;
     let mut second = pair.alice.host.command(WARREN);
     second.args(pair.alice.member.start("bootstrap", &pair.blob));
     let (code, line) = common::fails(&mut second);
     assert_eq!(code, 4);
-    assert!(line.contains(&format!("already running (pid {})", daemon.pid())), "{line}");
+    let pid = pair.alice.daemon.as_ref().context("it runs")?.pid();
+    assert!(line.contains(&format!("already running (pid {pid})")), "{line}");
     Ok(())
 }
