@@ -74,7 +74,7 @@ impl Certificates {
 }
 
 /// Whether the owner signed the record, and may have written it where it is to stand.
-fn proves(certificate: &[u8], record: &Record, cx: &Context<'_>) -> bool {
+pub(super) fn proves(certificate: &[u8], record: &Record, cx: &Context<'_>) -> bool {
     let (key, payload) = (record.key, record.payload.as_slice());
     if key.kind() == Kind::Revocation && !cx.verifier.is_revocation(key, payload) {
         return false;

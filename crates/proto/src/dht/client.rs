@@ -6,6 +6,7 @@
 //! the other points have answered too, so that all eight replicas get the value.
 
 use super::ask::Asked;
+use super::certificates::proves;
 use super::create::{self, Next, Rival, Stage, Vote};
 use super::get::Get;
 use super::publish::{PUBLISHED_MAX, Publication, Published, Refreshed, TTL_MIN};
@@ -265,7 +266,7 @@ impl Dht {
         intent: Intent,
         cx: &mut Context<'_>,
     ) -> Record {
-        self.client.seq = (self.client.seq + 1).max(cx.now.unix.0 << 16);
+        self.client.seq = self.client.seq.saturating_add(1).max(cx.now.unix.0 << 16);
         let (owner, seq, expiry) = (self.me, self.client.seq, cx.now.unix + ttl);
         let signature = Vec::new();
         let mut record = Record { key, owner, seq, expiry, intent, payload, signature };
@@ -294,10 +295,12 @@ impl Dht {
         let now = cx.now.instant;
         let retry_at = now + NOT_READY_PAUSE;
         let index = (message & 7) as u8;
+        let known_seq = self.client.seq;
         let mut newer_seq = None;
+        // Which number comes next is our own word only, or one replica could drive it to where no other follows.
         let mut see_own = |winner: &Record| {
             let is_own = winner.owner == self.me;
-            if is_own {
+            if is_own && winner.seq > known_seq && proves(cx.signer.certificate(), winner, cx) {
                 newer_seq = Some(winner.seq);
             }
             is_own
@@ -344,7 +347,7 @@ impl Dht {
             self.client.rtt.learn(rtt);
         }
         // What a former life of this node wrote must not count for newer than what it writes now.
-        if let Some(seq) = newer_seq.filter(|&seq| seq > self.client.seq) {
+        if let Some(seq) = newer_seq {
             self.client.seq = seq;
             self.start_anew(number, cx);
         }

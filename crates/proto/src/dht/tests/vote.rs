@@ -51,6 +51,14 @@ impl Claimant {
         }
     }
 
+    /// The claim that it makes.
+    fn claim(&self) -> Record {
+        match &self.asked[&0].body {
+            Body::Reserve(record) => record.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The owners of these points, `first` and the next, say the same to what they were asked last.
     fn hear(&mut self, points: std::ops::Range<u8>, first: u8, body: &Body) {
         for (point, owner) in points.zip(first..) {
@@ -96,6 +104,30 @@ fn unit_dh_02_votes_of_owners_that_came_one_after_the_other_are_no_majority() {
     claimant.hear(0..3, 20, &theirs);
     claimant.hear(5..7, 15, &theirs);
     assert_eq!(claimant.outcome, Some(Outcome::Taken(winner)));
+}
+
+/// One replica says that this node wrote the key before: falsely, with a number after which none is left.
+#[test]
+fn unit_dh_02_a_replica_that_lies_does_not_choose_the_number_of_our_records() {
+    for seq in [u64::MAX, u64::MAX - 1] {
+        let mut claimant = Claimant::new();
+        let mine = claimant.claim();
+        let forged = Record { seq, signature: vec![0; 32], ..mine.clone() };
+        claimant.hear(0..1, 10, &Body::Conflict { winner: forged, committed: true });
+        claimant.hear(1..8, 11, &Body::Granted);
+        claimant.hear(1..8, 11, &Body::Committed);
+        assert_eq!(claimant.outcome, Some(Outcome::Created(mine)));
+    }
+}
+
+#[test]
+fn what_a_former_life_wrote_counts_for_older() {
+    let mut claimant = Claimant::new();
+    let mut former = claimant.claim();
+    former.seq += 1_000;
+    former.signature = toy_signature(&ME, &former.signed_bytes());
+    claimant.hear(0..1, 10, &Body::Conflict { winner: former.clone(), committed: true });
+    assert_eq!(claimant.claim().seq, former.seq + 1);
 }
 
 /// The network was cut just after a create, so that the renewal reaches nobody. The other part may have given the
