@@ -1,5 +1,5 @@
 //! How an operation runs: asks the points of a key, asks again, judges, ends within [`OP_TIME_MAX`];
-//! only a read of many pages takes longer, while they come.
+//! only a read of many values takes longer, while they come, and [`READ_TIME_MAX`] at most.
 //!
 //! `drive` is the one place that moves an operation on; it is called after each answer and when time has
 //! passed. The caller hears of the end as soon as it is certain; the operation then goes on in silence until
@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// Longest time of an operation; acceptance demands a decision within ten seconds.
 pub const OP_TIME_MAX: Duration = Duration::from_secs(10);
+/// Longest time of a read to which values still come, since a replica can invent them: 600 pages over a path of 100 ms.
+const READ_TIME_MAX: Duration = Duration::from_secs(60);
 /// Most operations at a time; a node has a handful.
 pub const OPS_MAX: usize = 128;
 /// Most operations of the node's own beside them: refreshes of what it published, and the rest withdrawals,
@@ -376,13 +378,13 @@ impl Dht {
         self.timers.cancel(Timer::Op(number));
         let now = cx.now.instant;
         let time_out = match &op.task {
-            Task::Get(get) => get.progress + OP_TIME_MAX,
+            Task::Get(get) => (get.progress + OP_TIME_MAX).min(op.started + READ_TIME_MAX),
             _ => op.started + OP_TIME_MAX,
         };
         let goes_on = match &mut op.task {
             Task::Create { .. } => self.drive_create(&mut op, cx),
             Task::Put { .. } => self.drive_put(&mut op, cx),
-            Task::Get(_) => self.drive_get(&mut op, cx),
+            Task::Get(_) => self.drive_get(&mut op, now >= time_out, cx),
             Task::Withdraw { record, asked } => {
                 let end = asked.waiting() == 0 || now >= time_out;
                 ask_due(asked, record.key, now, &self.client.rtt, cx, |_| {
@@ -511,10 +513,9 @@ impl Dht {
         self.start(None, task, cx);
     }
 
-    fn drive_get(&mut self, op: &mut Op, cx: &mut Context<'_>) -> bool {
+    fn drive_get(&mut self, op: &mut Op, time_out: bool, cx: &mut Context<'_>) -> bool {
         let Task::Get(get) = &mut op.task else { return false };
-        let time_out = cx.now.instant >= get.progress + OP_TIME_MAX;
-        get.verify(&mut self.certificates, &self.client.rtt, cx);
+        get.ask_certificates(&self.client.rtt, cx);
         get.turn_pages(cx.now.instant);
         let (key, rtt, now) = (get.key, &self.client.rtt, cx.now.instant);
         while let Some((i, id)) = get.asked.next_due(now, rtt) {

@@ -32,7 +32,7 @@
 //! meet the best claim at half of the replicas, then they withdraw and the best claim's next round succeeds.
 
 use super::ask::Asked;
-use super::store::Store;
+use super::store::{Store, place};
 use crate::NodeId;
 use crate::time::{Instant, Now};
 use crate::wire::dht::{Body, Name, Refusal};
@@ -79,23 +79,24 @@ impl Store {
         if record.is_renewal() || self.holder(record.key, now.unix).is_some() {
             return Body::Granted;
         }
-        self.drop_stale_claims(record.key, now.instant);
-        if self.claims >= self.limits.claims {
+        let (key, owner) = (record.key, record.owner);
+        self.drop_claims(key, |c| c.until <= now.instant || c.record.owner == owner);
+        if !self.has_room_for_claim(owner) {
             self.drop_all_stale_claims(now.instant);
-            if self.claims >= self.limits.claims {
+            if !self.has_room_for_claim(owner) {
                 return Body::Refused(Refusal::Full);
             }
         }
-        let (key, owner) = (record.key, record.owner);
         let rank = key.rank(owner);
         let claims = &mut self.entry_mut(key).claims;
-        let before = claims.len();
-        claims.retain(|c| c.record.owner != owner);
         claims.push(Claim { rank, until: now.instant + CLAIM_LIFE, record });
         claims.sort_by_key(|c| c.rank);
-        claims.truncate(CLAIMS_PER_KEY);
-        let (after, best) = (claims.len(), claims[0].record.clone());
-        self.claims = self.claims + after - before;
+        let worst = if claims.len() > CLAIMS_PER_KEY { claims.pop() } else { None };
+        let best = claims[0].record.clone();
+        self.claims.add(owner);
+        if let Some(worst) = worst {
+            self.claims.remove(worst.record.owner);
+        }
         if best.owner == owner {
             Body::Granted
         } else {
@@ -194,19 +195,19 @@ impl Store {
         Some(Body::Conflict { winner, committed: true })
     }
 
+    fn has_room_for_claim(&self, owner: NodeId) -> bool {
+        self.claims.all() < self.limits.claims && self.claims.of(owner) < self.limits.per_owner
+    }
+
     fn drop_stale_claims(&mut self, key: Key, now: Instant) {
         self.drop_claims(key, |c| c.until <= now);
     }
 
     fn drop_claims(&mut self, key: Key, unwanted: impl Fn(&Claim) -> bool) {
-        if self.entry(key).is_none() {
-            return;
+        let Some(entry) = self.entries.get_mut(&place(key)) else { return };
+        for claim in entry.claims.extract_if(.., |c| unwanted(c)) {
+            self.claims.remove(claim.record.owner);
         }
-        let claims = &mut self.entry_mut(key).claims;
-        let before = claims.len();
-        claims.retain(|c| !unwanted(c));
-        let gone = before - claims.len();
-        self.claims -= gone;
         self.tidy(key);
     }
 

@@ -152,20 +152,11 @@ impl Get {
         self.found.insert(record.owner, record);
     }
 
-    /// Verifies what can be verified and asks for the certificates of the rest.
-    pub(super) fn verify(
-        &mut self,
-        certificates: &mut Certificates,
-        rtt: &Rtt,
-        cx: &mut Context<'_>,
-    ) {
+    /// Asks for the certificates that are lacking. Each that comes is [offered](Get::offer): what is here has been
+    /// judged by those that were known.
+    pub(super) fn ask_certificates(&mut self, rtt: &Rtt, cx: &mut Context<'_>) {
         let now = cx.now.instant;
-        let mut found = Vec::new();
         self.unverified.retain(|&owner, u| {
-            if certificates.check(&u.record, cx) == Verdict::Valid {
-                found.push(u.record.clone());
-                return false;
-            }
             if u.ask_at > now {
                 return true;
             }
@@ -177,7 +168,6 @@ impl Get {
             ask_certificate(owner, u.from, cx);
             true
         });
-        found.into_iter().for_each(|record| self.find(record));
     }
 
     /// Lets one replica of each digest go on to its next page.

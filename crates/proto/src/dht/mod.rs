@@ -393,7 +393,7 @@ impl Dht {
         self.store.drop_all_stale_claims(now.instant);
         self.pending.forget_old(now.instant);
         self.drop_grace_copies(now.instant);
-        if self.store.size().0 > 0 || self.store.claims > 0 || !self.pending.is_empty() {
+        if self.store.size().0 > 0 || self.store.claims.all() > 0 || !self.pending.is_empty() {
             self.timers.set(Timer::Sweep, now.instant + SWEEP);
         }
     }

@@ -32,6 +32,9 @@ use std::time::Duration;
 const COMPARISONS_MAX: usize = 48;
 /// A range is ready after this time whatever became of the comparison, or a dead neighbour would block it.
 const NOT_READY_MAX: Duration = Duration::from_secs(4);
+/// Any other comparison ends after this time, or who answers in tiny steps would hold its place for ever: time for
+/// some thousand names. What was missed comes with the next checks.
+const COMPARISON_TIME_MAX: Duration = Duration::from_secs(60);
 /// A comparison ends after so many rounds on one part, even if the two still differ (values being written).
 const ROUNDS_MAX: u8 = 3;
 /// Copies sent in answer to one page: bounds what one message causes.
@@ -279,7 +282,7 @@ impl Dht {
             return;
         }
         let (id, now) = (cx.rng.u64(), cx.now.instant);
-        let give_up_at = now + NOT_READY_MAX;
+        let give_up_at = now + if guards { NOT_READY_MAX } else { COMPARISON_TIME_MAX };
         let (step, rounds, tries) = (Step::Compare, 0, 0);
         let c = Comparison {
             with,
@@ -301,9 +304,8 @@ impl Dht {
     pub(super) fn drive_comparison(&mut self, id: u64, cx: &mut Context<'_>) {
         let Some(c) = self.rehome.comparisons.get_mut(&id) else { return };
         let now = cx.now;
-        if c.guards && now.instant >= c.give_up_at {
-            // The range is released; what was missed comes with the next checks.
-            self.counts.uncopied += 1;
+        if now.instant >= c.give_up_at {
+            self.counts.uncopied += u64::from(c.guards);
             return self.end_comparison(id);
         }
         if now.instant >= c.retry_at {
@@ -331,8 +333,7 @@ impl Dht {
                 }
             }
         }
-        let due = if c.guards { c.retry_at.min(c.give_up_at) } else { c.retry_at };
-        self.timers.set(Timer::Compare(id), due);
+        self.timers.set(Timer::Compare(id), c.retry_at.min(c.give_up_at));
     }
 
     /// Goes on behind `upto`, where the other owner's part ends.

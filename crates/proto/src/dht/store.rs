@@ -25,7 +25,7 @@ pub struct Limits {
     pub records: usize,
     /// Bytes of records in all, as counted on the wire.
     pub bytes: usize,
-    /// Records of one owner: one member cannot fill the replica.
+    /// Records of one owner, and as many claims: one member cannot fill the replica.
     pub per_owner: usize,
     /// Records under one key: one popular key cannot fill it either.
     pub per_key: usize,
@@ -63,36 +63,72 @@ pub(super) struct Entry {
 /// The order of keys in the store.
 type Place = (NodeId, Key);
 
+/// How many of something are here, and how many of each owner.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    all: usize,
+    of: BTreeMap<NodeId, usize>,
+}
+
+impl Tally {
+    pub(super) fn all(&self) -> usize {
+        self.all
+    }
+
+    pub(super) fn of(&self, owner: NodeId) -> usize {
+        self.of.get(&owner).copied().unwrap_or(0)
+    }
+
+    /// Of the owner with the most.
+    fn most(&self) -> usize {
+        self.of.values().copied().max().unwrap_or(0)
+    }
+
+    pub(super) fn add(&mut self, owner: NodeId) {
+        self.all += 1;
+        *self.of.entry(owner).or_default() += 1;
+    }
+
+    pub(super) fn remove(&mut self, owner: NodeId) {
+        self.all -= 1;
+        if let Some(n) = self.of.get_mut(&owner) {
+            *n -= 1;
+            if *n == 0 {
+                self.of.remove(&owner);
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) limits: Limits,
     pub(super) entries: BTreeMap<Place, Entry>,
-    per_owner: BTreeMap<NodeId, usize>,
-    records: usize,
+    records: Tally,
     bytes: usize,
-    pub(super) claims: usize,
+    pub(super) claims: Tally,
 }
 
 impl Store {
     pub(super) fn new(limits: Limits) -> Self {
-        let (entries, per_owner) = (BTreeMap::new(), BTreeMap::new());
-        Store { limits, entries, per_owner, records: 0, bytes: 0, claims: 0 }
+        let (records, claims) = (Tally::default(), Tally::default());
+        Store { limits, entries: BTreeMap::new(), records, bytes: 0, claims }
     }
 
     /// Records held, withdrawn ones included, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
-        (self.records, self.bytes)
+        (self.records.all(), self.bytes)
     }
 
-    pub(super) fn fills(&self) -> [Fill; 5] {
-        let of_an_owner = self.per_owner.values().copied().max().unwrap_or(0);
+    pub(super) fn fills(&self) -> [Fill; 6] {
         let under_a_key = self.entries.values().map(|e| e.held.len()).max().unwrap_or(0);
         [
-            Fill::new("records", self.records, self.limits.records),
+            Fill::new("records", self.records.all(), self.limits.records),
             Fill::new("bytes of records", self.bytes, self.limits.bytes),
-            Fill::new("records of an owner", of_an_owner, self.limits.per_owner),
+            Fill::new("records of an owner", self.records.most(), self.limits.per_owner),
             Fill::new("records under a key", under_a_key, self.limits.per_key),
-            Fill::new("claims", self.claims, self.limits.claims),
+            Fill::new("claims", self.claims.all(), self.limits.claims),
+            Fill::new("claims of an owner", self.claims.most(), self.limits.per_owner),
         ]
     }
 
@@ -139,18 +175,16 @@ impl Store {
         }
         if replaced.is_none() {
             let under_key = self.entry(record.key).map_or(0, |e| e.held.len());
-            let of_owner = self.per_owner.get(&record.owner).copied().unwrap_or(0);
-            if self.records >= self.limits.records
+            if self.records.all() >= self.limits.records
                 || under_key >= self.limits.per_key
-                || of_owner >= self.limits.per_owner
+                || self.records.of(record.owner) >= self.limits.per_owner
             {
                 return Err(Refusal::Full);
             }
         }
         self.remove(name);
-        self.records += 1;
+        self.records.add(record.owner);
         self.bytes += record.wire_len();
-        *self.per_owner.entry(record.owner).or_default() += 1;
         let tag = record.tag();
         self.entry_mut(name.key).held.insert(name.owner, Held { record, tag });
         Ok(())
@@ -158,14 +192,8 @@ impl Store {
 
     pub(super) fn remove(&mut self, name: Name) -> Option<Record> {
         let record = self.entries.get_mut(&place(name.key))?.held.remove(&name.owner)?.record;
-        self.records -= 1;
+        self.records.remove(name.owner);
         self.bytes -= record.wire_len();
-        if let Some(n) = self.per_owner.get_mut(&name.owner) {
-            *n -= 1;
-            if *n == 0 {
-                self.per_owner.remove(&name.owner);
-            }
-        }
         self.tidy(name.key);
         Some(record)
     }
@@ -239,7 +267,7 @@ pub(super) enum InTheWay {
     Refusal(Refusal),
 }
 
-fn place(key: Key) -> Place {
+pub(super) fn place(key: Key) -> Place {
     (fold(key.id()), key)
 }
 
