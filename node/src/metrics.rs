@@ -174,6 +174,7 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
         ("datagrams_malformed", "datagrams that are nothing we know", links.malformed),
         ("news_taken", "notices, heads and group secrets that were new", news.taken),
         ("news_refused", "of these, not signed by the authority", news.refused),
+        ("news_unread", "items not read of peers that sent too many of no use", news.unread),
         ("news_asks_answered", "asks of peers for news answered", news.served),
         ("news_asks_limited", "asks of peers for news not answered", news.overserved),
         ("news_notified", "messages of announcers taken in, as a subscriber", news.notified),

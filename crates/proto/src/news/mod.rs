@@ -34,15 +34,18 @@ use crate::timer::Timers;
 use crate::wire::control::Control;
 use crate::wire::news::{Items, Standing, lists};
 use pki::{Keyring, Ledger, UnixTime};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use take::{PASSED_MAX, Passed};
 
 /// Messages of one answer: some forty notices. A member that was away for a month fetches 8,000 in 200 rounds.
 const PAGES_MAX: usize = 8;
-/// Asks of one peer that are answered within [`SERVE_WINDOW`]; 2,000 notices a second.
+/// Asks of one peer that are answered within [`WINDOW`]; 2,000 notices a second.
 const SERVED_MAX: u8 = 50;
-const SERVE_WINDOW: Duration = Duration::from_secs(1);
+/// Items of one peer that are read within [`WINDOW`] though they are no news: each may cost a signature, and the copy
+/// of a ledger. Honest ones come when pages are lost or late: some 80, if each ask goes wrong.
+const USELESS_MAX: u8 = 128;
+const WINDOW: Duration = Duration::from_secs(1);
 /// How long an answer is waited for, and how often the same peer is asked without learning anything.
 const ASK_PATIENCE: Duration = Duration::from_millis(500);
 const ASK_TRIES: u32 = 4;
@@ -110,6 +113,8 @@ pub struct Counters {
     pub served: u64,
     /// Asks not answered because the peer asked too often.
     pub overserved: u64,
+    /// Items not read because their peer had sent too many that were no news.
+    pub unread: u64,
     /// Broadcasts passed on.
     pub spread: u64,
     /// Broadcasts not passed on because they came too often.
@@ -151,8 +156,10 @@ struct Peer {
     knows: Standing,
     /// How often we told it what we know now.
     told: u8,
-    /// How often it asked in this [`SERVE_WINDOW`].
+    /// How often it asked in this [`WINDOW`].
     served: u8,
+    /// How many items it sent in this [`WINDOW`] that were no news.
+    useless: u8,
 }
 
 #[derive(Debug)]
@@ -170,10 +177,10 @@ pub struct News {
     peers: BTreeMap<NodeId, Peer>,
     /// What this node knew when it last looked: that is what peers were told.
     stood: Standing,
-    /// When the window began in which asks are counted.
-    serving_since: Option<Instant>,
+    /// When the window began in which asks and items of peers are counted.
+    window_since: Option<Instant>,
     ask: Option<Ask>,
-    passed: VecDeque<Passed>,
+    passed: Vec<Passed>,
     /// Since when messages of announcers are counted, and how many there were.
     notified: Option<(Instant, u32)>,
     /// When the newest notice came, and its number.
@@ -270,11 +277,7 @@ impl News {
 
     /// A peer knows no more than this and wants the rest.
     pub fn handle_ask(&mut self, peer: NodeId, knows: Standing, cx: &mut Context<'_>) {
-        let now = cx.now.instant;
-        if self.serving_since.is_none_or(|since| now.saturating_since(since) >= SERVE_WINDOW) {
-            self.serving_since = Some(now);
-            self.peers.values_mut().for_each(|peer| peer.served = 0);
-        }
+        self.open_window(cx.now.instant);
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         entry.knows = knows;
         if entry.served == SERVED_MAX {
@@ -285,6 +288,14 @@ impl News {
         self.counters.served += 1;
         self.answer(peer, knows, cx);
         self.ask_if_behind(cx);
+    }
+
+    /// Counts from the start what peers ask and send, if the time has come.
+    fn open_window(&mut self, now: Instant) {
+        if self.window_since.is_none_or(|since| now.saturating_since(since) >= WINDOW) {
+            self.window_since = Some(now);
+            self.peers.values_mut().for_each(|peer| (peer.served, peer.useless) = (0, 0));
+        }
     }
 
     fn answer(&self, peer: NodeId, knows: Standing, cx: &mut Context<'_>) {
@@ -330,7 +341,7 @@ impl News {
         }
         for item in items.iter() {
             // What is not good is counted, and the rest of the page counts.
-            let _ = self.take(item, cx);
+            let _ = self.take_from(peer, item, News::take, cx);
         }
         if more {
             return;

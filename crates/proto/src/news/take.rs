@@ -1,13 +1,14 @@
 //! Whether an item is good and news, and what follows from that.
 
-use super::{Context, Effect, Event, News};
+use super::{Context, Effect, Event, News, USELESS_MAX};
 use crate::NodeId;
 use crate::time::Instant;
 use crate::wire::news::Items;
-use pki::{Head, LedgerError, Notice, Outcome, SecretError, SignedSecret};
+use pki::{Head, Ledger, LedgerError, Notice, Outcome, SecretError, SignedSecret};
 use std::time::Duration;
 
-/// Broadcasts remembered, the oldest is forgotten.
+/// Broadcasts remembered. While there is no room for another, nothing is passed on but news: a member may repeat what
+/// the authority once said, which is much, and each time the whole ring works.
 pub(super) const PASSED_MAX: usize = 64;
 /// How often one notice or head is passed on within [`PASSED_WINDOW`]. Once is enough while the ring stands
 /// still, and who announces may repeat it; more is somebody who makes the whole ring work for one message.
@@ -33,6 +34,8 @@ pub enum Taken {
     New,
     /// It is good and was known, or what comes before it is missing.
     Good,
+    /// What came after it is known. Nobody looked whether it is good.
+    Old,
     /// It is not of our authority.
     Refused,
 }
@@ -40,14 +43,42 @@ pub enum Taken {
 impl News {
     /// Takes a notice, head or group secret in wire form.
     pub fn take(&mut self, item: &[u8], cx: &mut Context<'_>) -> Taken {
-        let taken = match SignedSecret::from_bytes(item) {
-            Some(secret) => match self.take_secret(secret, cx) {
-                Ok(true) => Taken::New,
-                Ok(false) => Taken::Good,
-                Err(_) => Taken::Refused,
-            },
-            None => self.take_notice(item, cx),
+        let Some(secret) = SignedSecret::from_bytes(item) else {
+            return self.take_notice(item, cx);
         };
+        let taken = match self.take_secret(secret, cx) {
+            Ok(true) => Taken::New,
+            Ok(false) => Taken::Good,
+            Err(_) => Taken::Refused,
+        };
+        self.count(taken)
+    }
+
+    /// Takes an item that a peer sent, if it has not sent too many that were no news.
+    pub(super) fn take_from(
+        &mut self,
+        peer: NodeId,
+        item: &[u8],
+        take: fn(&mut News, &[u8], &mut Context<'_>) -> Taken,
+        cx: &mut Context<'_>,
+    ) -> Taken {
+        self.open_window(cx.now.instant);
+        let Some(entry) = self.peers.get_mut(&peer).filter(|peer| peer.useless < USELESS_MAX)
+        else {
+            self.counters.unread += 1;
+            return Taken::Refused;
+        };
+        entry.useless += 1;
+        let taken = take(self, item, cx);
+        if taken == Taken::New
+            && let Some(entry) = self.peers.get_mut(&peer)
+        {
+            entry.useless -= 1;
+        }
+        taken
+    }
+
+    fn count(&mut self, taken: Taken) -> Taken {
         self.counters.taken += u64::from(taken == Taken::New);
         self.counters.refused += u64::from(taken == Taken::Refused);
         taken
@@ -64,14 +95,9 @@ impl News {
             return;
         }
         self.counters.notified += 1;
-        items.iter().for_each(|item| self.take_from_afar(item, cx));
-    }
-
-    /// Takes a notice or head that came from no peer: there is nobody to be asked for what is missing before it.
-    pub fn take_from_afar(&mut self, item: &[u8], cx: &mut Context<'_>) {
-        let taken = self.take_notice(item, cx);
-        self.counters.taken += u64::from(taken == Taken::New);
-        self.counters.refused += u64::from(taken == Taken::Refused);
+        for item in items.iter() {
+            self.take_notice(item, cx);
+        }
     }
 
     /// A peer hands on a broadcast for the arc from here to `until`.
@@ -81,7 +107,8 @@ impl News {
         (payload, until, hops): (&[u8], NodeId, u8),
         cx: &mut Context<'_>,
     ) {
-        if self.take(payload, cx) == Taken::Refused {
+        let taken = self.take_from(from, payload, News::take_notice, cx);
+        if matches!(taken, Taken::Refused | Taken::Old) {
             return;
         }
         // Who sends a notice has it; what is missing before it can be had there.
@@ -92,7 +119,7 @@ impl News {
                 entry.knows.head = entry.knows.head.max(head.issued.as_secs());
             }
         }
-        if self.may_pass(payload, cx.now.instant) {
+        if self.may_pass(payload, taken == Taken::New, cx.now.instant) {
             self.counters.spread += 1;
             cx.effects.push(Effect::Spread { payload: payload.to_vec(), until, hops });
         } else {
@@ -126,13 +153,19 @@ impl News {
         taken
     }
 
-    fn take_notice(&mut self, item: &[u8], cx: &mut Context<'_>) -> Taken {
+    /// Takes a notice or head; from wherever it came.
+    pub fn take_notice(&mut self, item: &[u8], cx: &mut Context<'_>) -> Taken {
+        let taken = self.judge_notice(item, cx);
+        self.count(taken)
+    }
+
+    fn judge_notice(&mut self, item: &[u8], cx: &mut Context<'_>) -> Taken {
         // Known ones are many in a broadcast. To look first spares a copy of the ledger, which handshakes share.
-        let notice = Notice::from_bytes(item);
-        let known = notice.is_some_and(|notice| {
-            cx.ledger().is_some_and(|ledger| ledger.get(notice.number) == Some(&notice))
-        });
-        if known {
+        let is_known = |ledger: &Ledger| match Notice::from_bytes(item) {
+            Some(notice) => ledger.get(notice.number) == Some(&notice),
+            None => ledger.head().is_some_and(|head| head.to_bytes() == item),
+        };
+        if cx.ledger().is_some_and(is_known) {
             return Taken::Good;
         }
         let Some(trust) = cx.suite.trust_mut() else { return Taken::Refused };
@@ -141,7 +174,8 @@ impl News {
                 self.note_notices(cx);
                 Taken::New
             }
-            Ok(Outcome::Known) | Err(LedgerError::Gap { .. }) => Taken::Good,
+            Ok(Outcome::Known) => Taken::Old,
+            Err(LedgerError::Gap { .. }) => Taken::Good,
             Err(LedgerError::Fork { number }) => {
                 cx.effects.push(Effect::Event(Event::Fork { number }));
                 Taken::Refused
@@ -163,16 +197,16 @@ impl News {
     }
 
     /// Whether a good broadcast may be passed on once more.
-    fn may_pass(&mut self, payload: &[u8], now: Instant) -> bool {
+    fn may_pass(&mut self, payload: &[u8], is_new: bool, now: Instant) -> bool {
         self.passed.retain(|passed| now.saturating_since(passed.since) < PASSED_WINDOW);
         if let Some(passed) = self.passed.iter_mut().find(|passed| passed.payload == payload) {
             passed.times += 1;
             return passed.times <= PASS_TIMES;
         }
-        if self.passed.len() == PASSED_MAX {
-            self.passed.pop_front();
+        let has_room = self.passed.len() < PASSED_MAX;
+        if has_room {
+            self.passed.push(Passed { payload: payload.to_vec(), since: now, times: 1 });
         }
-        self.passed.push_back(Passed { payload: payload.to_vec(), since: now, times: 1 });
-        true
+        has_room || is_new
     }
 }

@@ -6,6 +6,7 @@ use crate::session::null::{NullSuite, Sizes};
 use pki::{CertificateAuthority, GroupSecret, Notice, Revoked, SignedSecret, Trust};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 fn id(n: u8) -> NodeId {
     NodeId::from_bytes([n; 20])
@@ -47,6 +48,16 @@ impl Member {
         let (rng, suite) = (&mut self.rng, &mut self.suite);
         let done = f(&mut self.news, &mut Context { now, rng, suite, effects: &mut effects });
         (done, effects)
+    }
+
+    /// Hears a broadcast of a peer; says how often it is passed on.
+    fn hear(&mut self, payload: &[u8]) -> usize {
+        let broadcast = (payload, id(9), 3);
+        let (_, effects) = self.act(|news, cx| {
+            news.peers.entry(id(1)).or_default();
+            news.handle_broadcast(id(1), broadcast, cx);
+        });
+        effects.iter().filter(|e| matches!(e, Effect::Spread { hops: 3, .. })).count()
     }
 
     /// Lets time pass for as long as something is due.
@@ -92,14 +103,67 @@ fn unit_rv_04_a_broadcast_is_verified_before_it_is_passed_on_and_not_too_often()
     let mut member = Member::new(&authority);
     let good = notices(&authority, 1)[0].to_bytes();
     let forged = notices(&self::authority(), 1)[0].to_bytes();
-    let mut hear = |payload: &[u8]| {
-        let (_, effects) =
-            member.act(|news, cx| news.handle_broadcast(id(1), (payload, id(9), 3), cx));
-        effects.iter().filter(|e| matches!(e, Effect::Spread { hops: 3, .. })).count()
+    assert_eq!(member.hear(&forged), 0);
+    assert_eq!((0..10).map(|_| member.hear(&good)).sum::<usize>(), 4);
+    assert_eq!(member.hear(b"junk"), 0);
+    let secret = secret(&authority, 1).to_bytes();
+    assert_eq!(member.hear(&secret), 0, "secrets come over links only");
+}
+
+/// What is older than what is known is not verified, so it could be anything.
+#[test]
+fn unit_rv_04_what_is_too_old_to_be_verified_is_not_passed_on() {
+    let authority = authority();
+    let (mut member, mut own) = (Member::new(&authority), trust(&authority));
+    let mut head =
+        |at| authority.head(own.ledger_mut(), at, at + HOUR).expect("own chain").to_bytes();
+    let (old, new) = (head(NOW), head(NOW + HOUR));
+    assert_eq!([member.hear(&new), member.hear(&new)], [1, 1]);
+    let forged = [&old[..old.len() - 1], &[old[old.len() - 1] ^ 1]].concat();
+    assert_eq!([member.hear(&old), member.hear(&forged)], [0, 0]);
+}
+
+#[test]
+fn unit_rv_04_who_repeats_all_that_the_authority_ever_said_does_not_make_the_ring_work_for_it() {
+    let authority = authority();
+    let mut member = Member::new(&authority);
+    let mut all = notices(&authority, 101);
+    let next = all.pop().expect("the last").to_bytes();
+    for notice in &all {
+        member.act(|news, cx| news.take(&notice.to_bytes(), cx));
+    }
+    let mut passed = 0;
+    for _ in 0..10 {
+        for notice in &all {
+            passed += member.hear(&notice.to_bytes());
+            member.now += Duration::from_millis(50);
+        }
+    }
+    assert_eq!(passed, 4 * PASSED_MAX);
+    assert_eq!(member.hear(&next), 1, "news goes on all the same");
+}
+
+#[test]
+fn a_peer_that_sends_what_is_no_news_is_soon_not_read_and_others_are() {
+    let authority = authority();
+    let mut member = Member::new(&authority);
+    member.act(|news, cx| news.handle_up(id(2), 0, false, cx));
+    let (good, forged) = (notices(&authority, 1), notices(&self::authority(), 4));
+    let page = |of: &[Notice]| lists(of.iter().map(Notice::to_bytes)).swap_remove(0);
+    let send = |from, page: &[u8], member: &mut Member| {
+        let items = Items::parse(page).expect("own output");
+        member.act(|news, cx| news.handle_news(id(from), true, items, cx));
     };
-    assert_eq!(hear(&forged), 0);
-    assert_eq!((0..10).map(|_| hear(&good)).sum::<usize>(), 4);
-    assert_eq!(hear(b"junk"), 0);
+    for _ in 0..100 {
+        send(1, &page(&forged), &mut member);
+        member.hear(&forged[0].to_bytes());
+    }
+    assert_eq!(member.news.counters().refused, 128);
+    send(2, &page(&good), &mut member);
+    assert_eq!(member.news.counters().taken, 1);
+    member.now += Duration::from_secs(1);
+    send(1, &page(&forged), &mut member);
+    assert_eq!(member.news.counters().refused, 132, "another second");
 }
 
 #[test]
@@ -131,6 +195,7 @@ fn unit_rv_05_sessions_are_judged_before_a_broadcast_goes_on() {
     let authority = authority();
     let mut member = Member::new(&authority);
     let payload = notices(&authority, 1)[0].to_bytes();
+    member.act(|news, cx| news.handle_up(id(1), 0, false, cx));
     let (_, effects) =
         member.act(|news, cx| news.handle_broadcast(id(1), (&payload, id(9), 0), cx));
     let place = |what: &dyn Fn(&Effect) -> bool| effects.iter().position(what).expect("is there");

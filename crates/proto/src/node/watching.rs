@@ -52,7 +52,9 @@ impl Node {
                 overlay.send(Mode::Exact, Protocol::Notices, node, &message, cx);
             }),
             Effect::Take(notice) => {
-                self.with_news(now, |news, cx| news.take_from_afar(&notice, cx));
+                self.with_news(now, |news, cx| {
+                    news.take_notice(&notice, cx);
+                });
             }
         }
     }
