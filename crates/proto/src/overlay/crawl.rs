@@ -4,10 +4,14 @@
 //! is asked next, until the walk is back. Afterwards each node's first and second neighbours on both sides
 //! are compared with the ring as walked. O(N) questions, each O(log N) hops. Whoever asks while a walk is under way
 //! gets what that one finds: a second one would cost the ring as much again, and find the same.
+//!
+//! A node on the way can name any other as the next, and answer for it. So a walk goes forward only, and meets no more
+//! nodes on its way than there can be.
 
 use super::{Context, Effect, Overlay, Timer};
 use crate::NodeId;
 use crate::bounds::Fill;
+use crate::ring;
 use crate::wire::connect::Purpose;
 use crate::wire::control::Status;
 use crate::wire::crawl::{Answer, FAR_MAX, Query};
@@ -18,6 +22,10 @@ use std::time::Duration;
 
 /// Nodes that one crawl visits at most.
 const NODES_MAX: usize = 100_000;
+/// Nodes that a part of the ring may have for each that the estimated size of the network puts there, which may be a
+/// few times too low; and some more, as the first ones may be near each other by chance.
+const NODES_PER_EXPECTED: f64 = 16.0;
+const NODES_SPARE: f64 = 64.0;
 /// Those who wait for one walk at most: as many as a driver has commands under way.
 const WAITING_MAX: usize = 256;
 /// Times that a silent node is asked, and how long each answer is waited for: a message of six hops at 5 %
@@ -128,9 +136,12 @@ impl Overlay {
     /// Asks the next node, or ends the crawl.
     fn crawl_on(&mut self, cx: &mut Context<'_>) {
         let Some(crawl) = &mut self.crawl else { return };
-        let here = &crawl.visited[crawl.visited.len() - 1];
+        let (here, visited) = (&crawl.visited[crawl.visited.len() - 1], crawl.visited.len());
+        let expected = self.size * ring::clockwise(self.me, here.id).share();
+        let has_room = (visited as f64) < NODES_SPARE + NODES_PER_EXPECTED * expected;
+        let may_go_on = has_room && visited < NODES_MAX;
         match here.right.iter().find(|id| !crawl.silent.contains(id)) {
-            Some(&next) if next != self.me && crawl.visited.len() < NODES_MAX => {
+            Some(&next) if may_go_on && ring::between(here.id, next, self.me) => {
                 crawl.asking = next;
                 crawl.tries = 0;
                 self.crawl_is_due(cx);

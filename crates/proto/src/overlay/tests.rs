@@ -3,7 +3,9 @@
 use super::shortcut::{Fingers, Harmonic};
 use super::*;
 use crate::UnixTime;
+use crate::ring::{Arc, offset};
 use crate::wire::connect::{Connect, Purpose};
+use crate::wire::crawl::{Answer, Query};
 use std::collections::BTreeMap;
 
 const DELAY: Duration = Duration::from_millis(20);
@@ -333,6 +335,44 @@ impl Newcomer {
             overlay.handle_connect_reply(Routed { source: FAR, ..message }, cx);
         });
     }
+}
+
+impl Newcomer {
+    /// What a crawl finds whose every question is answered by a member who names the next node as it likes.
+    fn crawl(mut self, next: impl Fn(NodeId) -> NodeId) -> crawl::Report {
+        let mut effects = Vec::new();
+        let now = Now { instant: self.now, unix: UnixTime(0) };
+        let cx = &mut Context { now, rng: &mut self.rng, effects: &mut effects };
+        self.overlay.crawl(1, cx);
+        loop {
+            let message = match cx.effects.pop().expect("it asks on, or has ended") {
+                Effect::Crawled(_, report) => return report,
+                Effect::Send { message, .. } => message,
+                other => panic!("{other:?}"),
+            };
+            let Ok(Control::Routed(bytes)) = Control::parse(&message) else {
+                panic!("{message:?}")
+            };
+            let question = Routed::parse(bytes).expect("our own bytes");
+            let token = Query::parse(question.payload).expect("our own bytes").token;
+            let right = vec![next(question.destination)];
+            let near = Status { keep: false, left: Vec::new(), right };
+            let answer =
+                Answer { token, notices: 0, noticed_at: 0, ipv4: None, far: Vec::new(), near };
+            let (source, payload) = (question.destination, &*answer.emit());
+            self.overlay.handle_neighbours_answer(Routed { source, payload, ..question }, cx);
+        }
+    }
+}
+
+#[test]
+fn unit_op_01_a_member_does_not_lead_a_crawl_through_nodes_that_it_invents() {
+    let onwards = |id| offset(id, Arc::power_of_two(20), Side::Right);
+    let report = Newcomer::new().crawl(onwards);
+    assert!(!report.complete && report.nodes.len() < 100, "{} nodes", report.nodes.len());
+    let between = NodeId::from_bytes([100; 20]);
+    let report = Newcomer::new().crawl(|id| if id == FAR { between } else { FAR });
+    assert!(!report.complete && report.nodes.len() == 2, "{} nodes", report.nodes.len());
 }
 
 /// A host far away has answers after a second and more. Without one it would take the whole ring for its own.
