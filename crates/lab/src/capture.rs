@@ -4,7 +4,7 @@
 //! is open before [`crate::Host::capture`] returns, so that nothing sent later is missed.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IoSliceMut, Write};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +16,8 @@ use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, recvfrom, setsockopt, socket,
-    sockopt,
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType,
+    recvmsg, setsockopt, socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
@@ -60,6 +60,10 @@ struct Record {
     packets: Vec<Packet>,
     bytes: usize,
     omitted: usize,
+    /// Frames for which the kernel's queue had no room, up to the newest.
+    dropped: u32,
+    /// How many of these the record before this one lacks.
+    dropped_before: u32,
 }
 
 /// A packet socket and the interface whose frames are wanted.
@@ -85,6 +89,7 @@ impl Capture {
         if setsockopt(&socket, sockopt::RcvBufForce, &QUEUE_BYTES).is_err() {
             setsockopt(&socket, sockopt::RcvBuf, &QUEUE_BYTES)?;
         }
+        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
         Ok(Tap { socket, interface: index as usize })
     }
 
@@ -111,18 +116,22 @@ impl Capture {
     /// Whether some packet contains `needle`.
     ///
     /// Wait with [`crate::eventually`] for what shall be there: packets arrive with a delay.
+    ///
+    /// # Panics
+    ///
+    /// When none does, but some packets are not in the record.
     pub fn contains(&self, needle: &[u8]) -> bool {
-        self.shared.record().packets.iter().any(|packet| contains(&packet.bytes, needle))
-    }
-
-    /// The number of packets that came after the memory limit was reached; 0 for a whole record.
-    pub fn omitted(&self) -> usize {
-        self.shared.record().omitted
+        let record = self.shared.record();
+        let found = record.packets.iter().any(|packet| contains(&packet.bytes, needle));
+        assert!(found || record.missing() == 0, "{} packets are missing", record.missing());
+        found
     }
 
     /// Forgets all packets so far.
     pub fn clear(&self) {
-        *self.shared.record() = Record::default();
+        let mut record = self.shared.record();
+        let dropped = record.dropped;
+        *record = Record { dropped, dropped_before: dropped, ..Record::default() };
     }
 
     /// Writes all packets so far to a pcap file.
@@ -147,12 +156,16 @@ impl Shared {
     fn read_from(&self, tap: &Tap) {
         let mut frame = vec![0; FRAME_BYTES_MAX];
         while !self.stop.load(Ordering::Relaxed) {
-            match recvfrom::<LinkAddr>(tap.socket.as_raw_fd(), &mut frame) {
-                Ok((length, Some(source))) if source.ifindex() == tap.interface => {
-                    self.record().push(&frame[..length]);
+            match tap.receive(&mut frame) {
+                Ok((length, interface, dropped)) => {
+                    let mut record = self.record();
+                    record.dropped = record.dropped.max(dropped);
+                    if interface == Some(tap.interface) {
+                        record.push(&frame[..length]);
+                    }
                 }
                 // ENETDOWN tells of an interface that went down; it may come up again.
-                Ok(_) | Err(Errno::EAGAIN | Errno::EINTR | Errno::ENETDOWN) => {}
+                Err(Errno::EAGAIN | Errno::EINTR | Errno::ENETDOWN) => {}
                 Err(error) => {
                     eprintln!("packet capture ended: {error}");
                     return;
@@ -166,7 +179,27 @@ impl Shared {
     }
 }
 
+impl Tap {
+    /// Receives a frame: its length, its interface, and how many frames the kernel had dropped before it.
+    fn receive(&self, frame: &mut [u8]) -> nix::Result<(usize, Option<usize>, u32)> {
+        let (mut frame, mut control) = ([IoSliceMut::new(frame)], nix::cmsg_space!(u32));
+        let (socket, none) = (self.socket.as_raw_fd(), MsgFlags::empty());
+        let message = recvmsg::<LinkAddr>(socket, &mut frame, Some(&mut control), none)?;
+        let dropped = message.cmsgs()?.find_map(|control| match control {
+            ControlMessageOwned::RxqOvfl(dropped) => Some(dropped),
+            _ => None,
+        });
+        let interface = message.address.as_ref().map(LinkAddr::ifindex);
+        Ok((message.bytes, interface, dropped.unwrap_or_default()))
+    }
+}
+
 impl Record {
+    /// Packets that are not in it.
+    fn missing(&self) -> usize {
+        self.omitted + (self.dropped - self.dropped_before) as usize
+    }
+
     fn push(&mut self, frame: &[u8]) {
         if self.bytes + frame.len() > BYTES_MAX {
             self.omitted += 1;
@@ -202,7 +235,12 @@ fn write_pcap(out: &mut impl Write, packets: &[Packet]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
+    use anyhow::ensure;
+
     use super::*;
+    use crate::{PATIENCE, eventually};
 
     #[test]
     fn unit_lab_contains_finds_bytes_anywhere_in_a_packet() {
@@ -221,9 +259,34 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "packets are missing")]
+    fn unit_lab_a_record_with_gaps_does_not_say_that_something_was_not_there() {
+        let host = crate::Lab::new().unwrap().host("alice").unwrap();
+        let (tap, socket) = host
+            .run(|| {
+                let tap = Capture::open("lo").unwrap();
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                // Nobody reads, and more than the queue holds comes.
+                for _ in 0..QUEUE_BYTES / 30_000 {
+                    socket.send_to(&[0; 60_000], "127.0.0.1:9").unwrap();
+                }
+                (tap, socket)
+            })
+            .unwrap();
+        let capture = Capture::start(tap).unwrap();
+        eventually(PATIENCE, || {
+            socket.send_to(b"the marker", "127.0.0.1:9")?;
+            ensure!(capture.contains(b"the marker"), "not yet");
+            Ok(())
+        })
+        .unwrap();
+        capture.contains(b"nothing");
+    }
+
+    #[test]
     fn unit_lab_record_counts_what_it_does_not_keep() {
         let mut record = Record { bytes: BYTES_MAX, ..Record::default() };
         record.push(&[0; 60]);
-        assert_eq!((record.packets.len(), record.omitted), (0, 1));
+        assert_eq!((record.packets.len(), record.missing()), (0, 1));
     }
 }

@@ -147,7 +147,6 @@ fn ns_lab_capture_sees_a_marker_and_nothing_of_other_interfaces() -> Result<()> 
         Ok(())
     })?;
     assert!(!at_loopback.contains(b"the marker"));
-    assert_eq!(at_bob.omitted(), 0);
     let file = pair.lab.directory().join("bob.pcap");
     at_bob.save(&file)?;
     assert!(file.metadata()?.len() > 24);
