@@ -520,7 +520,7 @@ impl Dht {
         let (key, rtt, now) = (get.key, &self.client.rtt, cx.now.instant);
         while let Some((i, id)) = get.asked.next_due(now, rtt) {
             let message = Message { id, body: get.question(i) }.emit();
-            cx.effects.push(Effect::ToNearest { point: key.point(i), via_hint: i, message });
+            cx.effects.push(Effect::ToNearest { point: key.point(i), message });
         }
         if let Some(op) = op.tell {
             let found = get.fresh.drain(..).map(|record| Effect::Found { op, record });
@@ -583,7 +583,7 @@ fn ask_due<A: Clone>(
 ) {
     while let Some((i, id)) = asked.next_due(now, rtt) {
         let message = Message { id, body: body(i) }.emit();
-        cx.effects.push(Effect::ToNearest { point: key.point(i), via_hint: i, message });
+        cx.effects.push(Effect::ToNearest { point: key.point(i), message });
     }
 }
 

@@ -118,8 +118,6 @@ pub enum Effect {
     ToNearest {
         /// The point.
         point: NodeId,
-        /// Messages of one operation with different hints should leave over different first hops.
-        via_hint: u8,
         /// The message.
         message: Vec<u8>,
     },

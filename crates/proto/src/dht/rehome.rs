@@ -323,8 +323,7 @@ impl Dht {
                         With::Node(node) => send(cx, node, id, body),
                         With::Layer(_) => {
                             let (point, message) = (c.there().from, Message { id, body }.emit());
-                            let via_hint = c.layer();
-                            cx.effects.push(Effect::ToNearest { point, via_hint, message });
+                            cx.effects.push(Effect::ToNearest { point, message });
                         }
                     }
                 }

@@ -204,7 +204,7 @@ impl Node {
 
     pub(super) fn on_dht(&mut self, instance: Instance, effect: dht::Effect, now: Now) {
         match effect {
-            dht::Effect::ToNearest { point, message, .. } => {
+            dht::Effect::ToNearest { point, message } => {
                 self.with_overlay(instance, now, |overlay, cx| {
                     overlay.send(Mode::Greedy, Protocol::Dht, point, &message, cx);
                 });

@@ -95,8 +95,6 @@ pub enum Effect {
     Deliver {
         /// Who sent it.
         source: NodeId,
-        /// What it was addressed to.
-        destination: NodeId,
         /// What the payload is.
         protocol: Protocol,
         /// Hops it took.
@@ -439,7 +437,6 @@ impl Overlay {
             | Protocol::Notices => {
                 cx.effects.push(Effect::Deliver {
                     source: message.source,
-                    destination: message.destination,
                     protocol: message.protocol,
                     hops: message.hops,
                     payload: message.payload.to_vec(),

@@ -41,9 +41,11 @@ impl Claimant {
         act(&mut self.dht, cx);
         for effect in effects {
             match effect {
-                Effect::ToNearest { via_hint: point, message, .. } => {
+                Effect::ToNearest { point, message } => {
+                    let key = key(Kind::Exclusive, 1);
+                    let index = (0..REPLICAS).find(|&index| key.point(index) == point);
                     let message = Message::parse(&message).expect("own output");
-                    self.asked.insert(point, message);
+                    self.asked.insert(index.expect("a point of the key"), message);
                 }
                 Effect::Done { outcome, .. } => self.outcome = Some(outcome),
                 other => panic!("{other:?}"),
