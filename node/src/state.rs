@@ -1,9 +1,10 @@
 //! What a node remembers over a restart: key, certificate, group secrets, lease, known peers, notices, and
 //! what a group service granted or handed over.
 //!
-//! One directory of mode 0700, its secret files of mode 0600, held by one process at a time through a lock file. A write is a new
-//! file, synced, renamed over the old one, and the directory synced: after a crash there is the old
-//! content or the new one, never half of either.
+//! One directory of mode 0700 that belongs to whoever runs the node, its secret files of mode 0600, held by one
+//! process at a time through a lock file. A write is a new file, synced, renamed over the old one, and the
+//! directory synced: after a crash there is the old content or the new one, never half of either. What lies
+//! there under a name that is written is replaced and never written through, so that no link leads elsewhere.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,7 +13,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::unistd::Uid;
 use pki::enrolment::{Grant, Message as _, SecretHash, Token};
 use pki::{Certificate, NodeId, PrivateKey, SignedSecret};
 use serde::{Deserialize, Serialize};
@@ -81,13 +83,14 @@ impl StateDir {
             Failure::host(format!("cannot use state directory {}: {error}{hint}", path.display()))
         };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
-        close_to_others(path).map_err(fail)?;
+        close_to_others(path, Uid::effective()).map_err(fail)?;
         let lock = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(path.join(LOCK))
             .map_err(fail)?;
         let lock =
@@ -301,8 +304,11 @@ fn peers_name(of: Kind) -> &'static str {
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
@@ -312,14 +318,15 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Takes group and others their access; a directory of somebody else is not ours to change.
-fn close_to_others(path: &Path) -> io::Result<()> {
+/// Takes group and others their access. A directory of somebody else is not ours to change, and not to use
+/// either: its owner could lead what we write anywhere.
+fn close_to_others(path: &Path, us: Uid) -> io::Result<()> {
     let metadata = fs::metadata(path)?;
+    if metadata.uid() != us.as_raw() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     if metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
-    }
-    if metadata.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(io::ErrorKind::PermissionDenied.into());
     }
     // One that was restored or copied has a key and no lock.
     let has_ours = [LOCK, KEY, PUBLIC_KEY].iter().any(|name| path.join(name).exists());
@@ -365,6 +372,33 @@ mod tests {
         drop(StateDir::open(folder.path()).expect("an empty one is closed"));
         mode(0o755).unwrap();
         StateDir::open(folder.path()).expect("one that was ours is closed again");
+    }
+
+    #[test]
+    fn a_directory_of_another_user_is_refused_even_where_it_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = fs::metadata(folder.path()).unwrap().uid();
+        close_to_others(folder.path(), Uid::from_raw(owner)).expect("it is ours");
+        let another = close_to_others(folder.path(), Uid::from_raw(owner + 1));
+        assert_eq!(another.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn what_is_written_goes_through_no_link_and_into_no_open_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (precious, key) = (folder.path().join("precious"), folder.path().join(KEY));
+        fs::write(&precious, "as it was").unwrap();
+        let fresh = folder.path().join("key.pem.new");
+        std::os::unix::fs::symlink(&precious, &fresh).unwrap();
+        write_whole(&key, b"first").unwrap();
+        fs::write(&fresh, "of a crash").unwrap();
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o666)).unwrap();
+        write_whole(&key, b"second").unwrap();
+        assert_eq!(fs::read(&key).unwrap(), b"second");
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        std::os::unix::fs::symlink(&precious, folder.path().join(LOCK)).unwrap();
+        StateDir::open(folder.path()).expect_err("the lock is no link");
+        assert_eq!(fs::read(&precious).unwrap(), b"as it was");
     }
 
     #[test]

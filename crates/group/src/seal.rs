@@ -6,9 +6,9 @@
 //! service (nonces, cookies) derive from the same file, so that all replicas have the same ones.
 
 use std::fmt;
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
@@ -84,9 +84,12 @@ impl MasterKey {
     fn write(&self, path: &Path) -> io::Result<()> {
         let text = Zeroizing::new(STANDARD.encode(self.0) + "\n");
         let fresh = path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        // One that a crash left, or that leads elsewhere, is not written into.
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         // Fails where the name is taken: a key is never written over.
@@ -151,6 +154,8 @@ impl fmt::Debug for MasterKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn what_is_sealed_opens_for_its_purpose_under_its_key_only() {
@@ -177,6 +182,16 @@ mod tests {
         assert_eq!(MasterKey::load(&path).expect("still there").check(), key.check());
         fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("is ours");
         assert!(matches!(MasterKey::load(&path), Err(MasterKeyError::Open(_))));
+    }
+
+    #[test]
+    fn a_new_key_goes_through_no_link() {
+        let folder = tempfile::tempdir().expect("a scratch directory");
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "as it was").expect("is ours");
+        std::os::unix::fs::symlink(&precious, folder.path().join("master.new")).expect("is ours");
+        MasterKey::create(&folder.path().join("master.key")).expect("writes");
+        assert_eq!(fs::read(&precious).expect("is there"), b"as it was");
     }
 
     #[test]
