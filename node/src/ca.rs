@@ -153,8 +153,7 @@ impl Directory {
         let authority = CertificateAuthority::from_pem(&read("ca.pem")?, &read("ca.key")?)
             .map_err(Failure::identity)?;
         let network: Network = yaml::from_str(&read("network.yaml")?).map_err(Failure::identity)?;
-        let secrets = Zeroizing::new(read("secrets.yaml")?);
-        let secrets = yaml::from_str(&secrets).map_err(Failure::identity)?;
+        let secrets = yaml::from_str(&read("secrets.yaml")?).map_err(Failure::identity)?;
         let pinned = [authority.certificate().clone()];
         let mut trust = Trust::new(&network.group, &pinned, None).map_err(Failure::identity)?;
         if path.join("notices.txt").exists() {

@@ -24,6 +24,7 @@ use std::str::FromStr;
 
 use pki::{Blob, Enrolment, Handed, HostPort, Invitation, Ipv4Subnet, Network, StalePolicy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 use crate::cli::{LogFormat, Overrides, Start};
 use crate::failure::Failure;
@@ -315,8 +316,8 @@ pub fn socket_path(socket: Option<&Path>, state_dir: &Path) -> PathBuf {
 }
 
 /// Reads a text file that the user named.
-pub fn read_text(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| {
+pub fn read_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
         let hint = match error.kind() {
             std::io::ErrorKind::NotFound => "name a file that is there",
             std::io::ErrorKind::PermissionDenied => "run as its owner, or let this user read it",

@@ -59,7 +59,7 @@ impl Source {
             Self::File(path) if path.as_os_str() == STDIN => {
                 ("standard input".to_owned(), read_stdin()?)
             }
-            Self::File(path) => (path.display().to_string(), Zeroizing::new(read_text(path)?)),
+            Self::File(path) => (path.display().to_string(), read_text(path)?),
             Self::Environment(name) => {
                 let text = std::env::var(name).map_err(|error| {
                     Failure::usage(format!("{name}: {error}: put the blob's text into it"))

@@ -95,7 +95,7 @@ fn run(command: &Command) -> Result<(), Failure> {
                     Vec::new()
                 }
             };
-            let notices = read_text(file)?;
+            let notices = read_text(file)?.to_string();
             let victims = victim.iter().map(|&node| Victim { node, notice: None }).collect();
             client::run(&Request::Announce { notices, secrets, victims }, ask)
         }

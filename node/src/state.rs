@@ -174,7 +174,7 @@ impl StateDir {
     }
 
     /// Revocation notices of earlier runs.
-    pub fn notices(&self) -> Result<Option<String>, Failure> {
+    pub fn notices(&self) -> Result<Option<Zeroizing<String>>, Failure> {
         self.read(NOTICES)
     }
 
@@ -185,7 +185,7 @@ impl StateDir {
 
     /// Generations of the group secret of earlier runs.
     pub fn secrets(&self) -> Result<Vec<SignedSecret>, Failure> {
-        let Some(text) = self.read(SECRETS)?.map(Zeroizing::new) else { return Ok(Vec::new()) };
+        let Some(text) = self.read(SECRETS)? else { return Ok(Vec::new()) };
         pki::yaml::from_str(&text).map_err(|error| self.unusable(SECRETS, error))
     }
 
@@ -197,7 +197,7 @@ impl StateDir {
 
     /// What the group service granted in an earlier run, all of it or none.
     pub fn grant(&self) -> Result<Option<Grant>, Failure> {
-        let Some(text) = self.read(GRANT)?.map(Zeroizing::new) else { return Ok(None) };
+        let Some(text) = self.read(GRANT)? else { return Ok(None) };
         let grant = Grant::from_json(text.as_bytes());
         grant.map(Some).map_err(|error| self.unusable(GRANT, error))
     }
@@ -222,16 +222,19 @@ impl StateDir {
         self.write(BLOB, text.as_bytes())
     }
 
-    fn read(&self, name: &str) -> Result<Option<String>, Failure> {
+    fn read(&self, name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
         let file = match File::open(self.path.join(name)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.failed(name, error)),
         };
-        self.close_file(name, &file).map_err(|error| self.failed(name, error))?;
-        let mut text = String::new();
+        let failed = |error| self.failed(name, error);
+        self.close_file(name, &file).map_err(failed)?;
+        // A text that grew would leave pieces of itself behind.
+        let len = file.metadata().map_err(failed)?.len().min(FILE_LEN_MAX);
+        let mut text = Zeroizing::new(String::with_capacity(len as usize));
         let read = file.take(FILE_LEN_MAX).read_to_string(&mut text);
-        read.map(|_| Some(text)).map_err(|error| self.failed(name, error))
+        read.map(|_| Some(text)).map_err(failed)
     }
 
     /// Takes group and others their access to a file that was copied or restored with it.

@@ -32,13 +32,13 @@ impl GroupSecret {
     }
 
     /// Derives the key for one use by HKDF-SHA256 (RFC 5869); the label names the use.
-    pub fn derive(&self, label: &[u8]) -> [u8; 32] {
+    pub fn derive(&self, label: &[u8]) -> Zeroizing<[u8; 32]> {
         const FITS: &str = "32 bytes are within what HKDF can give";
         let generation = self.generation.to_be_bytes();
-        let mut key = [0; 32];
+        let mut key = Zeroizing::new([0; 32]);
         let pseudorandom = HkdfSalt::new(HKDF_SHA256, HKDF_SALT).extract(&self.key);
         let info = [&generation[..], label];
-        pseudorandom.expand(&info, HKDF_SHA256).expect(FITS).fill(&mut key).expect(FITS);
+        pseudorandom.expand(&info, HKDF_SHA256).expect(FITS).fill(&mut *key).expect(FITS);
         key
     }
 }

@@ -22,6 +22,7 @@ use aws_lc_rs::{hkdf, hmac};
 use pki::{GroupSecret, PreSharedKey};
 use std::fmt;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Most generations of the group secret that are tried: bounds the work that one probe causes.
 pub const GATES_MAX: usize = 64;
@@ -47,18 +48,18 @@ impl Gate {
     pub fn new(secret: &[u8; 32]) -> Self {
         let prk = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, secret);
         let derive = |label: &[u8]| {
-            let mut key = [0; 32];
+            let mut key = Zeroizing::new([0; 32]);
             prk.expand(&[label], hkdf::HKDF_SHA256)
-                .and_then(|okm| okm.fill(&mut key))
+                .and_then(|okm| okm.fill(&mut *key))
                 .expect("32 bytes are less than HKDF can give");
             key
         };
-        let probe = UnboundKey::new(&AES_256_GCM, &derive(b"warren gate probe"))
+        let probe = UnboundKey::new(&AES_256_GCM, &*derive(b"warren gate probe"))
             .expect("the cipher takes keys of 32 bytes");
         Gate {
             probe: LessSafeKey::new(probe),
-            hello: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"warren gate hello")),
-            reply: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"warren gate reply")),
+            hello: hmac::Key::new(hmac::HMAC_SHA256, &*derive(b"warren gate hello")),
+            reply: hmac::Key::new(hmac::HMAC_SHA256, &*derive(b"warren gate reply")),
             bound: None,
         }
     }
