@@ -41,7 +41,7 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
     match command {
         Ca::Init { dir, group, ipv4, mtu } => init(dir, group, *ipv4, *mtu, now),
         Ca::Sign { dir, request, user, role, days, ipv4, host, again, out } => {
-            let authority = Directory::open(dir)?;
+            let authority = Directory::open(dir, now)?;
             let request = read_request(request)?;
             let user = user.as_deref().or(request.name()).ok_or_else(|| {
                 Failure::usage("the request names nobody: say who with --user NAME")
@@ -65,11 +65,11 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Ca::Revoke { dir, what, unknown } => Directory::open(dir)?.revoke(what, *unknown, now),
-        Ca::Show { dir, json } => show(&Directory::open(dir)?, *json, now),
+        Ca::Revoke { dir, what, unknown } => Directory::open(dir, now)?.revoke(what, *unknown, now),
+        Ca::Show { dir, json } => show(&Directory::open(dir, now)?, *json, now),
         Ca::Blob { dir, bootstrap, certificate, out } => {
             let enclosed = certificate.as_deref().map(read_certificate).transpose()?;
-            let text = Directory::open(dir)?.blob(bootstrap.clone(), enclosed)?;
+            let text = Directory::open(dir, now)?.blob(bootstrap.clone(), enclosed)?;
             if bootstrap.is_empty() {
                 eprintln!(
                     "warren: the blob names no node to join by: --bootstrap HOST:PORT adds one"
@@ -141,7 +141,7 @@ struct Directory {
 }
 
 impl Directory {
-    fn open(path: &Path) -> Result<Self, Failure> {
+    fn open(path: &Path, now: UnixTime) -> Result<Self, Failure> {
         if !path.join("ca.key").exists() {
             return Err(Failure::usage(format!(
                 "{} holds no authority: make one with warren ca init --dir DIR --group NAME",
@@ -160,7 +160,22 @@ impl Directory {
             let taken = trust.ledger_mut().take_text(&read("notices.txt")?);
             taken.map_err(|error| Failure::identity(format!("notices.txt: {error}")))?;
         }
-        Ok(Self { path: path.to_owned(), authority, network, secrets, trust, _locked: locked })
+        let path = path.to_owned();
+        let mut opened = Self { path, authority, network, secrets, trust, _locked: locked };
+        // A crash may have come between a notice and its secret.
+        opened.start_generation(now)?;
+        Ok(opened)
+    }
+
+    /// Makes the secret of the generation that the newest notice started, if there is none yet.
+    fn start_generation(&mut self, now: UnixTime) -> Result<(), Failure> {
+        let generation = self.trust.ledger().generation();
+        if self.secrets.first().is_some_and(|held| held.secret.generation >= generation) {
+            return Ok(());
+        }
+        self.secrets.insert(0, Secret::new(generation, now));
+        self.secrets.truncate(GENERATIONS_MAX);
+        write_yaml(&self.path.join("secrets.yaml"), &self.secrets)
     }
 
     fn sign(
@@ -253,9 +268,7 @@ impl Directory {
         let path = self.path.join("notices.txt");
         write_secret(&path, &ledger.to_text())?;
         let generation = ledger.generation();
-        self.secrets.insert(0, Secret::new(generation, now));
-        self.secrets.truncate(GENERATIONS_MAX);
-        write_yaml(&self.path.join("secrets.yaml"), &self.secrets)?;
+        self.start_generation(now)?;
         let (number, place) = (notice.number, path.display());
         println!("notice {number} written to {place}, group secret {generation} made");
         println!(
@@ -392,7 +405,7 @@ mod tests {
 
     fn authority(folder: &Path) -> Directory {
         init(folder, "team", "10.42.0.0/24".parse().unwrap(), 1280, NOW).unwrap();
-        Directory::open(folder).unwrap()
+        Directory::open(folder, NOW).unwrap()
     }
 
     #[test]
@@ -440,7 +453,7 @@ mod tests {
         let certificate = ca.sign(&request, SignOptions::new("ana"), NOW).unwrap();
         let what = RevokeWhat { serial: None, node: None, user: Some("ana".into()) };
         ca.revoke(&what, false, NOW).unwrap();
-        let ca = Directory::open(folder.path()).unwrap();
+        let ca = Directory::open(folder.path(), NOW).unwrap();
         let blob = Blob::parse(&ca.blob(Vec::new(), None).unwrap()).unwrap();
         let judged = blob.trust().unwrap().judge(certificate.der(), NOW);
         assert!(matches!(judged, Err(Refusal::Revoked { notice: 1 })), "{judged:?}");
@@ -450,11 +463,31 @@ mod tests {
     }
 
     #[test]
+    fn a_notice_whose_secret_a_crash_prevented_gets_it_with_the_next_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = authority(folder.path());
+        let secrets = folder.path().join("secrets.yaml");
+        let before = fs::read(&secrets).unwrap();
+        let what = RevokeWhat { serial: None, node: None, user: Some("ana".into()) };
+        ca.revoke(&what, true, NOW).unwrap();
+        fs::write(&secrets, before).unwrap();
+        let generations = || {
+            let ca = Directory::open(folder.path(), NOW).unwrap();
+            let blob = Blob::parse(&ca.blob(Vec::new(), None).unwrap()).unwrap();
+            let all = blob.group_secrets.into_iter();
+            all.map(|signed| (signed.secret.generation, signed.secret.key)).collect::<Vec<_>>()
+        };
+        let made = generations();
+        assert_eq!(made.iter().map(|(generation, _)| *generation).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(generations(), made, "once");
+    }
+
+    #[test]
     fn a_second_init_keeps_the_first_authority() {
         let folder = tempfile::tempdir().unwrap();
         let id = authority(folder.path()).authority.id();
         let again = init(folder.path(), "other", "10.0.0.0/8".parse().unwrap(), 1280, NOW);
         assert!(again.unwrap_err().to_string().contains("already"));
-        assert_eq!(Directory::open(folder.path()).unwrap().authority.id(), id);
+        assert_eq!(Directory::open(folder.path(), NOW).unwrap().authority.id(), id);
     }
 }

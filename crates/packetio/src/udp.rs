@@ -236,5 +236,10 @@ fn may_be_pending(error: &io::Error) -> bool {
     )
 }
 
+/// Whether the kernel lacks memory just now: what has arrived stays in its queue, and the socket is not broken.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOBUFS))
+}
+
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use crate::sys::{self, QueuedError};
-use crate::udp::{PENDING_ERRORS_MAX, Udp, may_be_pending};
+use crate::udp::{Udp, is_shortage, may_be_pending};
 
 /// Errors taken off the queue per call, so that a flood of ICMP cannot hold a lane.
 const ERRORS_PER_CALL: usize = 64;
@@ -73,14 +73,12 @@ impl Udp {
     ///
     /// When the socket itself is broken.
     pub fn recv_errors(&self, mut each: impl FnMut(SocketAddr, Unreachable)) -> io::Result<()> {
-        let mut pending = 0;
         for _ in 0..ERRORS_PER_CALL {
             match sys::recv_error(self.as_fd()) {
                 Ok(Some(error)) => each(error.to, Unreachable::of(&error)),
                 Ok(None) => return Ok(()),
-                Err(error) if pending < PENDING_ERRORS_MAX && may_be_pending(&error) => {
-                    pending += 1;
-                }
+                Err(error) if is_shortage(&error) => return Ok(()),
+                Err(error) if may_be_pending(&error) => {}
                 Err(error) => return Err(error),
             }
         }

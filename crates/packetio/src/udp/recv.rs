@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use crate::sys::{self, NOWHERE, RECV_MAX, Received};
-use crate::udp::{PENDING_ERRORS_MAX, Udp, may_be_pending};
+use crate::udp::{PENDING_ERRORS_MAX, Udp, is_shortage, may_be_pending};
 
 /// Bytes per message: no message is longer, with GRO or without.
 const BUFFER_LEN: usize = 65_536;
@@ -66,6 +66,7 @@ impl Udp {
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                Err(error) if is_shortage(&error) => return Ok(0),
                 Err(error) if !may_be_pending(&error) => return Err(error),
                 Err(_) if pending == PENDING_ERRORS_MAX => return Ok(0),
                 Err(_) => pending += 1,
