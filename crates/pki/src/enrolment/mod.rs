@@ -4,7 +4,8 @@
 //! How it works: the blob brings the service's address, the pins of its key and a bearer
 //! [`Token`]. The node sends its key and learns the salt that fixes its node ID, then a request
 //! that carries this ID, and gets a [`Grant`]: all that it needs to be a member. It renews with its
-//! certificate alone ([`RenewalRequest`]), the token is not used again.
+//! certificate alone ([`RenewalRequest`]). The token it shows again whenever it asks for notices or for
+//! the nodes to join by, used up or not: as long as it lives it is of use to who steals it.
 //!
 //! What must hold: each message is JSON of a bounded length and each field is good once it was
 //! read. What the service receives has no unknown keys; what a node receives may have some, so that

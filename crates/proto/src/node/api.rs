@@ -92,7 +92,8 @@ pub enum Output {
     Datagram {
         /// Where to.
         to: SocketAddr,
-        /// At most 1,452 bytes.
+        /// At most [`Path::datagram_max`](crate::path::Path::datagram_max), but for tries of a path for more: these
+        /// are as long as the frame of the network's longest packet.
         bytes: Vec<u8>,
     },
     /// Give this to the data lane.
