@@ -118,3 +118,17 @@ fn ns_ad_02_an_address_is_found_while_its_owner_has_it_and_not_after_its_release
     ensure!(!carol.log().contains(TAKEN), "{}", carol.log());
     alice.reach("10.42.0.77")
 }
+
+#[test]
+fn ns_ad_06_addresses_that_another_program_takes_away_are_set_again() -> Result<()> {
+    let net = Net::new()?;
+    let (mut alice, mut bob) = (net.pinned("alice", 2)?, net.pinned("bob", 3)?);
+    let blob = net.blob(&[2]);
+    alice.start("up", &blob)?;
+    bob.start("up", &blob)?;
+    alice.reach("10.42.0.3")?;
+    alice.host.ip("addr flush dev warren0")?;
+    alice.wait_for_log("another program took the addresses")?;
+    alice.reach("10.42.0.3")?;
+    alice.reach(&bob.ipv6()?)
+}

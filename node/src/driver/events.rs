@@ -23,6 +23,7 @@ pub enum Trouble {
     Refused { path: Path, why: suite::Failure, by_us: bool },
     OwnCertificate(Refusal),
     Fork,
+    Addresses,
 }
 
 impl Driver {
@@ -191,7 +192,7 @@ impl Trouble {
         match self {
             Self::NoAnswer(silent) => *silent == endpoint,
             Self::Refused { path, .. } => *path == Path::Direct(endpoint),
-            Self::OwnCertificate(_) | Self::Fork => false,
+            Self::OwnCertificate(_) | Self::Fork | Self::Addresses => false,
         }
     }
 }

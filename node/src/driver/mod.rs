@@ -56,6 +56,9 @@ use repeats::Repeats;
 const PUNTS_PER_TURN: usize = 64;
 /// How long an ephemeral member stays to give its address back: some round trips.
 const RELEASE_PATIENCE: Duration = Duration::from_millis(500);
+/// How long after a change of the host its device is looked after: who takes an address away is let finish, and two
+/// programs that disagree do not keep each other busy.
+const RESTORE_AFTER: Duration = Duration::from_secs(1);
 
 /// Everything the daemon has opened.
 pub struct Driver {
@@ -117,6 +120,8 @@ pub struct Work {
     was_stale: bool,
     /// From which notice on the authority has signed two histories, once that was seen.
     fork: Option<u64>,
+    /// Since when the addresses of the device are to be looked after.
+    host_changed: Option<Instant>,
     /// Why nobody is linked, as far as is known; forgotten with the next link.
     trouble: Option<String>,
     /// What is wrong with the virtual IPv4 address; forgotten once one is held.
@@ -156,6 +161,7 @@ impl Driver {
                 keeper.set_alone(!self.is_linked());
             }
             if let Some(failure) = self.work.stop.take() {
+            self.restore_addresses().await;
                 break Err(failure);
             }
             tokio::select! {
@@ -168,7 +174,10 @@ impl Driver {
                 }
                 Some(question) = self.questions.recv() => self.answer(question),
                 update = Keeper::next(&mut self.keeper) => self.handle_update(update),
-                () = changes.notified() => self.offer_endpoints().await,
+                () = changes.notified() => {
+                    self.offer_endpoints().await;
+                    self.work.host_changed.get_or_insert(self.clock.instant());
+                }
                 Some(moved) = self.moved.recv() => self.handle_moved(moved).await,
                 _ = signals.reload.recv() => self.reload(),
                 _ = signals.terminate.recv() => break Ok(()),
@@ -250,6 +259,25 @@ impl Driver {
     fn handle_punt(&mut self, punt: Punt) {
         let now = self.clock.now();
         match punt {
+    /// Gives the device back what another program took from it, if the host changed.
+    async fn restore_addresses(&mut self) {
+        let (Some(device), Some(since)) = (&self.device, self.work.host_changed) else { return };
+        if self.clock.instant().saturating_since(since) < RESTORE_AFTER {
+            return;
+        }
+        self.work.host_changed = None;
+        let text = match device.restore().await {
+            Ok(false) => return,
+            Ok(true) => {
+                "another program took the addresses of the virtual device: set again".into()
+            }
+            Err(error) => format!("cannot set the addresses of the virtual device again: {error}"),
+        };
+        if let Some(repeats) = self.is_news(Trouble::Addresses) {
+            tracing::warn!(repeats, "{text}");
+        }
+    }
+
             Punt::Datagram { from, .. } if self.excluded.covers(from.ip()) => {}
             Punt::Datagram { from, mut bytes } => self.node.handle_datagram(from, &mut bytes, now),
             Punt::Frame { path, bytes } => self.node.handle_outgoing_frame(path, bytes, now),
