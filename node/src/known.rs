@@ -5,11 +5,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pki::NodeId;
 
+use crate::failure::Failure;
 use crate::overlays::Kind;
+use crate::saving::Saving;
 use crate::state::{KNOWN_PEERS_MAX, KnownPeer, StateDir};
 
 /// Shortest time between two writes: what a crash can lose.
@@ -21,14 +23,13 @@ pub struct Known {
     peers: Vec<KnownPeer>,
     of: Kind,
     state: Arc<StateDir>,
-    saved_at: Option<Instant>,
-    is_dirty: bool,
+    saving: Saving,
 }
 
 impl Known {
     /// Those of the last run.
     pub fn load(state: Arc<StateDir>, of: Kind) -> Self {
-        Self { peers: state.known_peers(of), of, state, saved_at: None, is_dirty: false }
+        Self { peers: state.known_peers(of), of, state, saving: Saving::default() }
     }
 
     /// The peers, the last linked first.
@@ -45,40 +46,37 @@ impl Known {
         self.peers.retain(|known| known.id != id);
         self.peers.insert(0, peer);
         self.peers.truncate(KNOWN_PEERS_MAX);
-        self.is_dirty = true;
+        self.saving.mark();
     }
 
     /// Writes what is new, if the last write is long enough ago; the disk is waited for elsewhere.
     pub fn save_soon(&mut self) {
-        let is_due = self.saved_at.is_none_or(|at| at.elapsed() >= SAVE_INTERVAL);
-        if self.is_dirty && is_due {
-            self.is_dirty = false;
-            self.saved_at = Some(Instant::now());
-            let (state, of, peers) = (Arc::clone(&self.state), self.of, self.peers.clone());
-            tokio::task::spawn_blocking(move || save(&state, of, &peers));
-        }
+        let Self { peers, of, state, saving } = self;
+        saving.begin(SAVE_INTERVAL, || write(state, *of, peers));
     }
 
     /// Writes what is new now.
-    pub fn save_now(&mut self) {
-        if std::mem::take(&mut self.is_dirty) {
-            save(&self.state, self.of, &self.peers);
-        }
+    pub async fn save_now(&mut self) {
+        let Self { peers, of, state, saving } = self;
+        saving.finish(|| write(state, *of, peers)).await;
     }
 }
 
-fn save(state: &StateDir, of: Kind, peers: &[KnownPeer]) {
-    if let Err(error) = state.set_known_peers(of, peers) {
-        tracing::warn!(%error, "known peers not saved");
-    }
+fn write(
+    state: &Arc<StateDir>,
+    of: Kind,
+    peers: &[KnownPeer],
+) -> impl FnOnce() -> Result<(), Failure> + Send + use<> {
+    let (state, peers) = (Arc::clone(state), peers.to_vec());
+    move || state.set_known_peers(of, &peers)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_last_linked_comes_first_and_moves_with_its_endpoint() {
+    #[tokio::test]
+    async fn the_last_linked_comes_first_and_moves_with_its_endpoint() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let endpoint = |port| SocketAddr::from(([192, 0, 2, 1], port));
@@ -88,7 +86,7 @@ mod tests {
             known.linked(id(1), endpoint(1));
             known.linked(id(2), endpoint(2));
             known.linked(id(1), endpoint(3));
-            known.save_now();
+            known.save_now().await;
         }
         let state = Arc::new(StateDir::open(&path).unwrap());
         assert!(Known::load(Arc::clone(&state), Kind::Public).peers().is_empty());

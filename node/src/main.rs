@@ -3,7 +3,7 @@
 //! | module | question it answers |
 //! |---|---|
 //! | [`cli`] | which commands are there |
-//! | [`config`], [`handed`], [`state`], [`known`] | what was set or handed over, and what is remembered |
+//! | [`config`], [`handed`], [`state`], [`known`], [`saving`] | what was set or handed over, and what is remembered |
 //! | [`overlays`] | which overlays does this node take part in |
 //! | [`identity`] | who is this node, and whom does it believe |
 //! | [`pre_shared`] | how is a group kept by a shared key alone |
@@ -40,6 +40,7 @@ mod notify;
 mod overlays;
 mod pre_shared;
 mod request;
+mod saving;
 mod state;
 mod up;
 

@@ -4,12 +4,13 @@
 //! counts.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use pki::enrolment::Grant;
 use pki::{Certificate, Handed, HostPort, LineError, Refusal, SignedSecret, StalePolicy, Trust};
-use proto::news;
+use proto::{Node, news};
 
-use super::{Driver, events};
+use super::{Driver, SAVE_INTERVAL, events};
 use crate::advice;
 use crate::api;
 use crate::bootstrap;
@@ -19,6 +20,7 @@ use crate::enrol::keeper::Update;
 use crate::enrol::trouble::Trouble;
 use crate::failure::Failure;
 use crate::identity::bad_notices;
+use crate::state::StateDir;
 
 impl Driver {
     /// Reads certificate, blob and notices again.
@@ -156,13 +158,12 @@ impl Driver {
         match event {
             news::Event::Notices { number } => {
                 tracing::info!(number, "notices taken");
-                self.keep_notices();
+                self.work.notices.mark();
+                self.stop_if_revoked();
             }
             news::Event::Secret { generation } => {
                 tracing::info!(generation, "group secret taken");
-                if let Err(error) = self.state.set_secrets(self.node.keyring().all()) {
-                    tracing::warn!(%error, "group secrets not saved");
-                }
+                self.work.secrets.mark();
             }
             news::Event::Fork { number } => self.note_fork(number),
         }
@@ -181,17 +182,28 @@ impl Driver {
         }
     }
 
-    fn keep_notices(&mut self) {
-        let Some(ledger) = self.node.trust().map(Trust::ledger) else { return };
-        if let Err(error) = self.state.set_notices(&ledger.to_text()) {
-            tracing::warn!(%error, "notices not saved");
-        }
+    fn stop_if_revoked(&mut self) {
         let Some(identity) = &self.identity else { return };
+        let Some(ledger) = self.node.trust().map(Trust::ledger) else { return };
         if let Some(notice) = ledger.is_revoked(&identity.member) {
             let now = self.clock.now().unix;
             let advice = advice::on_own(pki::Refusal::Revoked { notice }, now);
             self.work.stop = Some(Failure::identity(advice));
         }
+    }
+
+    /// Begins to write what was learned of the authority, if the last write is long enough ago.
+    pub(super) fn save_news_soon(&mut self) {
+        let Self { node, state, work, .. } = self;
+        work.notices.begin(SAVE_INTERVAL, || write_notices(node, state));
+        work.secrets.begin(SAVE_INTERVAL, || write_secrets(node, state));
+    }
+
+    /// Writes what was learned of the authority now.
+    pub(super) async fn save_news_now(&mut self) {
+        let Self { node, state, work, .. } = self;
+        work.notices.finish(|| write_notices(node, state)).await;
+        work.secrets.finish(|| write_secrets(node, state)).await;
     }
 
     fn reload_blob(&mut self) -> Result<(), Failure> {
@@ -243,4 +255,21 @@ impl Driver {
         }
         self.renew(certificate)
     }
+}
+
+fn write_notices(
+    node: &Node,
+    state: &Arc<StateDir>,
+) -> impl FnOnce() -> Result<(), Failure> + Send + use<> {
+    let text = node.trust().map(|trust| trust.ledger().to_text());
+    let state = Arc::clone(state);
+    move || text.map_or(Ok(()), |text| state.set_notices(&text))
+}
+
+fn write_secrets(
+    node: &Node,
+    state: &Arc<StateDir>,
+) -> impl FnOnce() -> Result<(), Failure> + Send + use<> {
+    let (state, secrets) = (Arc::clone(state), node.keyring().all().to_vec());
+    move || state.set_secrets(&secrets)
 }

@@ -1,8 +1,9 @@
 //! Drives the core: one input at a time, then everything the node wants done, then the next input.
 //!
 //! Inputs are punts of the lane, the node's deadline, questions of local clients, changes of addresses, and
-//! signals. Everything here runs on one thread; nothing but the wait between two inputs takes
-//! time.
+//! signals. Everything here runs on one thread. Nothing but the wait between two inputs takes time, and, some
+//! times a day, the writing of a small file: a lease, a certificate, a grant. What comes often or is long is
+//! written elsewhere (`crate::saving`).
 //!
 //! | file | question |
 //! |---|---|
@@ -47,6 +48,7 @@ use crate::identity::Identity;
 use crate::known::Known;
 use crate::lane::{LaneHandle, Punt, Traffic};
 use crate::overlays::Overlays;
+use crate::saving::Saving;
 use crate::state::StateDir;
 use commands::Commands;
 use events::Trouble;
@@ -54,8 +56,9 @@ use repeats::Repeats;
 
 /// Punts handled before other inputs get their turn.
 const PUNTS_PER_TURN: usize = 64;
-/// How long an ephemeral member stays to give its address back: some round trips.
-const RELEASE_PATIENCE: Duration = Duration::from_millis(500);
+/// Shortest time between two writes of the notices, or of the group secrets: what a crash can lose. A member that
+/// was away takes thousands of notices one by one, and each write holds all.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long after a change of the host its device is looked after: who takes an address away is let finish, and two
 /// programs that disagree do not keep each other busy.
 const RESTORE_AFTER: Duration = Duration::from_secs(1);
@@ -120,8 +123,9 @@ pub struct Work {
     was_stale: bool,
     /// From which notice on the authority has signed two histories, once that was seen.
     fork: Option<u64>,
-    /// Since when the addresses of the device are to be looked after.
-    host_changed: Option<Instant>,
+    /// Notices and group secrets on their way to the disk.
+    notices: Saving,
+    secrets: Saving,
     /// Why nobody is linked, as far as is known; forgotten with the next link.
     trouble: Option<String>,
     /// What is wrong with the virtual IPv4 address; forgotten once one is held.
@@ -162,6 +166,7 @@ impl Driver {
             }
             if let Some(failure) = self.work.stop.take() {
             self.restore_addresses().await;
+            self.save_news_soon();
                 break Err(failure);
             }
             tokio::select! {
@@ -319,7 +324,9 @@ impl Driver {
                 self.overlays.known(peer.instance).linked(peer.id, endpoint);
             }
         }
-        self.overlays.all_known().for_each(Known::save_now);
+        for known in self.overlays.all_known() {
+            known.save_now().await;
+        }
         if self.config.ephemeral {
             self.give_lease_back().await?;
         }
@@ -349,6 +356,7 @@ impl Signals {
         })
     }
 }
+        self.save_news_now().await;
 
 async fn until(clock: Clock, deadline: Option<Instant>) {
     match clock.to_monotonic(deadline.unwrap_or(Instant::ZERO)) {
