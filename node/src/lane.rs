@@ -10,9 +10,13 @@
 //! Who owns what: the thread owns the device, the batches and the `proto` lane with its keys and windows. The
 //! socket is shared; control datagrams leave it from the driver's thread. Orders come by a bounded queue and a
 //! wake-up; the driver waits when it is full, which is safe because this thread never waits for the driver.
-//! Punts go by a bounded queue; when it is full they are dropped and counted. Packets that stay in the lane
-//! cost no allocation, lock, log or queue; a frame for a path through the overlay does not stay: it is a punt.
+//! Punts go by bounded queues, one for peers and one for everybody else ([`punts`]); what finds its queue full is
+//! dropped and counted. Packets that stay in the lane cost no allocation, lock, log or queue; a frame for a path
+//! through the overlay does not stay: it is a punt.
 
+mod punts;
+
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -29,14 +33,13 @@ use proto::node::api::LaneInput;
 use proto::path::Path;
 use proto::session::LaneId;
 use proto::vpn::verdict::Mode;
-use tokio::sync::mpsc;
 
 use crate::clock::Clock;
+pub use punts::Punted;
+use punts::{Punts, queues};
 
 /// Orders that wait for the lane.
 const ORDERS_MAX: usize = 1024;
-/// Punts that wait for the node: some milliseconds of its work.
-const PUNTS_MAX: usize = 1024;
 /// Device reads, receive batches and orders per turn, so that no direction starves another.
 const READS_PER_TURN: usize = 64;
 const BATCHES_PER_TURN: usize = 4;
@@ -76,6 +79,8 @@ pub struct Traffic {
     pub written: (u64, u64),
     /// Packets that the device did not take.
     pub write_drops: u64,
+    /// What the device gave and is no IP packet.
+    pub read_drops: u64,
     /// Punts dropped because the node was busy.
     pub punt_drops: u64,
 }
@@ -100,6 +105,7 @@ impl Traffic {
 
 enum Order {
     Input(LaneInput),
+    Peers(HashSet<SocketAddr>),
     Stop,
 }
 
@@ -113,7 +119,16 @@ pub struct LaneHandle {
 impl LaneHandle {
     /// Gives the lane an order; the next [`LaneHandle::wake`] makes it look.
     pub fn order(&self, input: LaneInput) {
-        if let Err(TrySendError::Full(order)) = self.orders.try_send(Order::Input(input)) {
+        self.send(Order::Input(input));
+    }
+
+    /// Tells the lane where peers are: what comes from there is not held up by strangers.
+    pub fn set_peers(&self, peers: HashSet<SocketAddr>) {
+        self.send(Order::Peers(peers));
+    }
+
+    fn send(&self, order: Order) {
+        if let Err(TrySendError::Full(order)) = self.orders.try_send(order) {
             // A lost table change would never be repaired. A lane that has ended takes nothing, and
             // its end is noticed by the closed queue of punts.
             self.waker.wake();
@@ -135,16 +150,16 @@ impl LaneHandle {
     }
 }
 
-/// Starts the lane's thread. The receiver of punts closes when the lane ends.
+/// Starts the lane's thread. The queues of punts close when the lane ends.
 pub fn start<D: Device + Send + 'static>(
     device: D,
     udp: Udp,
     clock: Clock,
-) -> io::Result<(LaneHandle, mpsc::Receiver<Punt>)> {
+) -> io::Result<(LaneHandle, Punted)> {
     let poller = Poller::new()?;
     let waker = poller.waker();
     let (orders, inbox) = sync_channel(ORDERS_MAX);
-    let (punts, punted) = mpsc::channel(PUNTS_MAX);
+    let (punts, punted) = queues();
     let mut worker = Worker {
         lane: Lane::new(LaneId::FIRST_DATA, Mode::Split),
         device,
@@ -152,7 +167,7 @@ pub fn start<D: Device + Send + 'static>(
         clock,
         orders: inbox,
         outgoing: SendBatch::default(),
-        punts: Punts { queue: punts, dropped: 0 },
+        punts,
         traffic: Traffic::default(),
     };
     let thread = thread::Builder::new().name("lane".into()).spawn(move || worker.run(&poller))?;
@@ -168,19 +183,6 @@ struct Worker<D> {
     outgoing: SendBatch,
     punts: Punts,
     traffic: Traffic,
-}
-
-struct Punts {
-    queue: mpsc::Sender<Punt>,
-    dropped: u64,
-}
-
-impl Punts {
-    fn push(&mut self, punt: Punt) {
-        if self.queue.try_send(punt).is_err() {
-            self.dropped += 1;
-        }
-    }
 }
 
 impl<D: Device> Worker<D> {
@@ -211,7 +213,7 @@ impl<D: Device> Worker<D> {
             }
             if Monotonic::now() >= report_at {
                 report_at = Monotonic::now() + REPORT_INTERVAL;
-                self.report();
+                self.punts.report(&mut self.lane, self.traffic);
             }
         }
     }
@@ -221,6 +223,7 @@ impl<D: Device> Worker<D> {
         for _ in 0..ORDERS_PER_TURN {
             match self.orders.try_recv() {
                 Ok(Order::Input(input)) => self.carry_out(input),
+                Ok(Order::Peers(peers)) => self.punts.set_peers(peers),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return Turn::Stop,
                 Err(TryRecvError::Empty) => {
                     self.flush();
@@ -315,7 +318,9 @@ impl<D: Device> Worker<D> {
                 Ok(Some(packet)) => self.dispatch(packet),
                 Ok(None) => break,
                 // Not an IP packet: the lane's verdict would be the same.
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.traffic.read_drops += 1;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -394,12 +399,6 @@ impl<D: Device> Worker<D> {
             Unreachable::TooBig { .. } => punts.push(Punt::TooBig(to.ip())),
             _ => {}
         })
-    }
-
-    fn report(&mut self) {
-        self.traffic.punt_drops = self.punts.dropped;
-        let report = self.lane.report();
-        self.punts.push(Punt::Report(report, self.traffic));
     }
 }
 

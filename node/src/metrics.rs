@@ -189,6 +189,7 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
         ("device_packets_written", "packets given to the device", traffic.written.0),
         ("device_written_bytes", "bytes given to the device", traffic.written.1),
         ("device_write_drops", "packets that the device did not take", traffic.write_drops),
+        ("device_read_drops", "what the device gave and is no IP packet", traffic.read_drops),
         ("punt_drops", "packets dropped because the node was busy", traffic.punt_drops),
     ] {
         counter(&format!("warren_{name}_total"), help, value)?;

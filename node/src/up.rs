@@ -30,7 +30,7 @@ use crate::enrol;
 use crate::enrol::keeper::Keeper;
 use crate::failure::Failure;
 use crate::identity::{Identities, InGroup, check_address};
-use crate::lane::{self, LaneHandle, Punt};
+use crate::lane::{self, LaneHandle, Punted};
 use crate::log;
 use crate::metrics;
 use crate::notify;
@@ -259,7 +259,7 @@ fn start_lane<D: Device + Send + 'static>(
     device: D,
     udp: &Udp,
     clock: Clock,
-) -> Result<(LaneHandle, mpsc::Receiver<Punt>), Failure> {
+) -> Result<(LaneHandle, Punted), Failure> {
     let started = udp.try_clone().and_then(|udp| lane::start(device, udp, clock));
     started.map_err(|error| Failure::host(format!("cannot start the data lane: {error}")))
 }

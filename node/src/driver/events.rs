@@ -29,6 +29,10 @@ pub enum Trouble {
 impl Driver {
     /// Notes what happened in the node.
     pub(super) fn note(&mut self, event: Event) {
+        self.work.links_changed |= matches!(
+            event,
+            Event::LinkUp { .. } | Event::LinkMoved { .. } | Event::LinkDown { .. }
+        );
         match event {
             Event::Joined { instance, after } => {
                 tracing::info!(?after, overlay = self.overlays.kind(instance).name(), "joined");

@@ -46,7 +46,7 @@ use crate::enrol::keeper::Keeper;
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::known::Known;
-use crate::lane::{LaneHandle, Punt, Traffic};
+use crate::lane::{LaneHandle, Punt, Punted, Traffic};
 use crate::overlays::Overlays;
 use crate::saving::Saving;
 use crate::state::StateDir;
@@ -62,6 +62,8 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long after a change of the host its device is looked after: who takes an address away is let finish, and two
 /// programs that disagree do not keep each other busy.
 const RESTORE_AFTER: Duration = Duration::from_secs(1);
+/// How long an ephemeral member stays to give its address back: some round trips.
+const RELEASE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Everything the daemon has opened.
 pub struct Driver {
@@ -84,7 +86,7 @@ pub struct Driver {
     /// Orders to the data lane.
     pub lane: LaneHandle,
     /// What the lane does not decide.
-    pub punts: mpsc::Receiver<Punt>,
+    pub punts: Punted,
     /// Questions of clients.
     pub questions: mpsc::Receiver<Question>,
     /// Tells those who look them up which bootstrap nodes the group has now.
@@ -115,10 +117,14 @@ pub struct Work {
     troubles: Repeats<Trouble>,
     /// Where the last refusal was: that a dial there failed is no news.
     refused_last: Option<Path>,
+    /// Whether the lane is to be told anew where the peers are.
+    links_changed: bool,
     /// Addresses that the node wants to have.
     addresses: Option<DeviceAddresses>,
     /// Whether the device does not have them yet.
     device_is_behind: bool,
+    /// Since when the addresses of the device are to be looked after.
+    host_changed: Option<Instant>,
     /// Whether the list of revocations was out of date when that was last looked at.
     was_stale: bool,
     /// From which notice on the authority has signed two histories, once that was seen.
@@ -158,15 +164,15 @@ impl Driver {
             if let Err(failure) = self.set_up_device().await {
                 break Err(failure);
             }
+            self.restore_addresses().await;
             self.overlays.all_known().for_each(Known::save_soon);
+            self.save_news_soon();
             self.note_staleness();
             self.tell_fork();
             if let Some(keeper) = &self.keeper {
                 keeper.set_alone(!self.is_linked());
             }
             if let Some(failure) = self.work.stop.take() {
-            self.restore_addresses().await;
-            self.save_news_soon();
                 break Err(failure);
             }
             tokio::select! {
@@ -223,6 +229,15 @@ impl Driver {
                 }
             }
         }
+        if std::mem::take(&mut self.work.links_changed) {
+            let direct =
+                self.node.links().sessions().filter_map(|(_, session)| match session.path {
+                    Path::Direct(endpoint) => Some(endpoint),
+                    _ => None,
+                });
+            self.lane.set_peers(direct.collect());
+            lane_has_work = true;
+        }
         if lane_has_work {
             self.lane.wake();
         }
@@ -247,23 +262,6 @@ impl Driver {
         })
     }
 
-    /// Handles a punt and those that came with it.
-    fn handle_punts(&mut self, first: Punt) {
-        let mut next = Some(first);
-        for _ in 0..PUNTS_PER_TURN {
-            let Some(punt) = next else { return };
-            self.handle_punt(punt);
-            self.drain();
-            next = self.punts.try_recv().ok();
-        }
-        if let Some(punt) = next {
-            self.handle_punt(punt);
-        }
-    }
-
-    fn handle_punt(&mut self, punt: Punt) {
-        let now = self.clock.now();
-        match punt {
     /// Gives the device back what another program took from it, if the host changed.
     async fn restore_addresses(&mut self) {
         let (Some(device), Some(since)) = (&self.device, self.work.host_changed) else { return };
@@ -283,6 +281,23 @@ impl Driver {
         }
     }
 
+    /// Handles a punt and those that came with it.
+    fn handle_punts(&mut self, first: Punt) {
+        let mut next = Some(first);
+        for _ in 0..PUNTS_PER_TURN {
+            let Some(punt) = next else { return };
+            self.handle_punt(punt);
+            self.drain();
+            next = self.punts.try_recv();
+        }
+        if let Some(punt) = next {
+            self.handle_punt(punt);
+        }
+    }
+
+    fn handle_punt(&mut self, punt: Punt) {
+        let now = self.clock.now();
+        match punt {
             Punt::Datagram { from, .. } if self.excluded.covers(from.ip()) => {}
             Punt::Datagram { from, mut bytes } => self.node.handle_datagram(from, &mut bytes, now),
             Punt::Frame { path, bytes } => self.node.handle_outgoing_frame(path, bytes, now),
@@ -341,6 +356,7 @@ impl Driver {
         let socket = self.config.socket();
         // Gone already, if the user removed it.
         let _ = std::fs::remove_file(socket);
+        self.save_news_now().await;
         let stopped = self.lane.stop();
         tracing::info!("left");
         stopped.map_err(|error: io::Error| Failure::host(format!("the data lane ended: {error}")))
@@ -356,7 +372,6 @@ impl Signals {
         })
     }
 }
-        self.save_news_now().await;
 
 async fn until(clock: Clock, deadline: Option<Instant>) {
     match clock.to_monotonic(deadline.unwrap_or(Instant::ZERO)) {
