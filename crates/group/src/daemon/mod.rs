@@ -69,62 +69,21 @@ impl Daemons {
         std::future::pending().await
     }
 
-    /// Passes revocations on for as long as the service runs.
+    /// Passes revocations on for as long as the service runs, to each daemon on its own: one that hangs holds
+    /// up no other group.
     pub async fn pass_on(&self) -> Infallible {
-        let mut changes = self.service.changes();
-        // What was told of each group last: the same trouble is told once.
-        let mut told = HashMap::new();
-        loop {
-            for group in self.by_group.keys() {
-                let trouble = self.announce(group).await.err().map(|error| format!("{error:#}"));
-                if told.insert(group, trouble.clone()) != Some(trouble.clone())
-                    && let Some(error) = trouble
-                {
-                    tracing::warn!(group, error, "nothing is passed on to the group's daemon yet");
-                }
-            }
-            // A change of any group, or a while: another replica may have signed something.
-            let changed = async {
-                loop {
-                    match changes.recv().await {
-                        Ok(changed) if !changed.notices => {}
-                        Ok(_) | Err(RecvError::Lagged(_)) => break,
-                        Err(RecvError::Closed) => std::future::pending().await,
-                    }
-                }
-            };
-            let _ = tokio::time::timeout(AGAIN, changed).await;
+        let mut passing = JoinSet::new();
+        for (group, daemon) in &self.by_group {
+            passing.spawn(pass_on(self.service.clone(), group.clone(), Arc::clone(daemon)));
         }
+        while passing.join_next().await.is_some() {}
+        std::future::pending().await
     }
 
-    /// Gives a daemon what it has not taken yet.
+    /// Gives the daemon of a group, if it has one, what it has not taken yet.
     pub async fn announce(&self, group: &str) -> Result<()> {
-        let service = &self.service;
-        let Some(waiting) = service.announcement(group, now()).await? else { return Ok(()) };
         let Some(daemon) = self.by_group.get(group) else { return Ok(()) };
-        #[derive(Deserialize)]
-        struct Announced {
-            number: u64,
-        }
-        // The newest: a daemon that was away for long tells of the others by broadcast.
-        let victims: Vec<Value> = waiting
-            .victims
-            .iter()
-            .rev()
-            .take(VICTIMS_MAX)
-            .map(|(notice, node)| json!({ "notice": notice, "node": node }))
-            .collect();
-        let request = json!({
-            "command": "announce", "notices": waiting.notices, "secrets": waiting.secrets,
-            "victims": victims,
-        });
-        let Announced { number } = ask(&daemon.socket, &request, ANNOUNCE_PATIENCE).await?;
-        if number < waiting.number {
-            bail!("the daemon has taken notice {number} and not {}", waiting.number);
-        }
-        service.set_announced(group, waiting.number, now()).await?;
-        tracing::info!(group, notice = waiting.number, "passed on a revocation");
-        Ok(())
+        announce(&self.service, group, daemon).await
     }
 
     /// Whether a group has a daemon.
@@ -165,4 +124,56 @@ impl Daemons {
             }
         }
     }
+}
+
+async fn pass_on(service: Service, group: String, daemon: Arc<Daemon>) {
+    let mut changes = service.changes();
+    // The same trouble is told once.
+    let mut told = None;
+    loop {
+        let trouble = announce(&service, &group, &daemon).await;
+        let trouble = trouble.err().map(|error| format!("{error:#}"));
+        if let Some(error) = trouble.as_ref().filter(|_| told != trouble) {
+            tracing::warn!(group, error, "nothing is passed on to the group's daemon yet");
+        }
+        told = trouble;
+        // A change of any group, or a while: another replica may have signed something.
+        let changed = async {
+            loop {
+                match changes.recv().await {
+                    Ok(changed) if !changed.notices => {}
+                    Ok(_) | Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(AGAIN, changed).await;
+    }
+}
+
+async fn announce(service: &Service, group: &str, daemon: &Daemon) -> Result<()> {
+    let Some(waiting) = service.announcement(group, now()).await? else { return Ok(()) };
+    #[derive(Deserialize)]
+    struct Announced {
+        number: u64,
+    }
+    // The newest: a daemon that was away for long tells of the others by broadcast.
+    let victims: Vec<Value> = waiting
+        .victims
+        .iter()
+        .rev()
+        .take(VICTIMS_MAX)
+        .map(|(notice, node)| json!({ "notice": notice, "node": node }))
+        .collect();
+    let request = json!({
+        "command": "announce", "notices": waiting.notices, "secrets": waiting.secrets,
+        "victims": victims,
+    });
+    let Announced { number } = ask(&daemon.socket, &request, ANNOUNCE_PATIENCE).await?;
+    if number < waiting.number {
+        bail!("the daemon has taken notice {number} and not {}", waiting.number);
+    }
+    service.set_announced(group, waiting.number, now()).await?;
+    tracing::info!(group, notice = waiting.number, "passed on a revocation");
+    Ok(())
 }

@@ -111,16 +111,18 @@ impl Devices {
         Ok(decided)
     }
 
-    /// Returns the device if its user has said something, and forgets it then.
-    async fn take(&self, code: &DeviceCode, now: UnixTime) -> Result<Option<Device>> {
+    /// The device that has this code.
+    async fn get(&self, code: &DeviceCode, now: UnixTime) -> Result<Option<Device>> {
+        let found = device::find(&mut *self.service.store().read().await?, &code.hash()).await?;
+        Ok(found.filter(|device| now < device.expires))
+    }
+
+    /// Forgets a device; returns whether it was there, so that only one asker gets what it waited for.
+    async fn forget(&self, code: &DeviceCode) -> Result<bool> {
         let mut tx = self.service.store().begin().await?;
-        let found = device::find(&mut tx, &code.hash()).await?;
-        let Some(device) = found.filter(|device| now < device.expires) else { return Ok(None) };
-        if device.state != DeviceState::Waiting && !device::take(&mut tx, &code.hash()).await? {
-            return Ok(None);
-        }
+        let was_there = device::forget(&mut tx, &code.hash()).await?;
         tx.commit().await?;
-        Ok(Some(device))
+        Ok(was_there)
     }
 }
 
@@ -134,11 +136,7 @@ impl Site {
         let user = ask.person()?.user.id;
         self.limited(self.limits.codes.take(user, Instant::now()))?;
         let code = code.parse().map_err(|_| Problem::not_found())?;
-        let found = self.devices.find(code, now()).await?;
-        found.ok_or_else(|| {
-            const MESSAGE: &str = "no device shows this code, or not any more; start it again";
-            Problem::new(StatusCode::NOT_FOUND, "not_found", MESSAGE)
-        })
+        self.devices.find(code, now()).await?.ok_or_else(no_device)
     }
 
     /// Lets a device in as a node of the one who asks, who becomes a member or asks to if need be.
@@ -154,16 +152,31 @@ impl Site {
         if matches!(summary.standing, StandingView::Outside | StandingView::Denied) {
             self.service.ask(&caller, &device.group, reason.to_owned(), now()).await?;
         }
-        self.devices.decide(device.user_code, &caller, true).await?;
+        self.decide_device(&device, &caller, true).await?;
         Ok(device)
     }
 
     /// Sends a device away.
     pub async fn deny_device(&self, ask: &Ask, code: &str) -> std::result::Result<(), Problem> {
         let device = self.device(ask, code).await?;
-        self.devices.decide(device.user_code, &ask.caller(), false).await?;
-        Ok(())
+        self.decide_device(&device, &ask.caller(), false).await
     }
+
+    /// Says yes or no, unless somebody else was quicker.
+    async fn decide_device(
+        &self,
+        device: &PendingDevice,
+        caller: &Caller,
+        yes: bool,
+    ) -> std::result::Result<(), Problem> {
+        let decided = self.devices.decide(device.user_code, caller, yes).await?;
+        decided.then_some(()).ok_or_else(no_device)
+    }
+}
+
+fn no_device() -> Problem {
+    const MESSAGE: &str = "no device shows this code, or not any more; start it again";
+    Problem::new(StatusCode::NOT_FOUND, "not_found", MESSAGE)
 }
 
 /// `POST /enrol/v1/device`
@@ -183,17 +196,19 @@ pub(super) async fn begin(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
 
 /// `POST /enrol/v1/device/token`
 pub(super) async fn token(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
-    let asked: DeviceTokenRequest = message(&ask)?;
-    let Some(device) = site.devices.take(&asked.device_code, now()).await? else {
+    let DeviceTokenRequest { device_code: code } = message(&ask)?;
+    let expired = || {
         const MESSAGE: &str = "nobody has said yes to this device in time; start again";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "device_expired", MESSAGE));
+        Problem::new(StatusCode::FORBIDDEN, "device_expired", MESSAGE)
     };
+    let device = site.devices.get(&code, now()).await?.ok_or_else(expired)?;
     let user = match (device.state, device.user) {
         (DeviceState::Waiting, _) => {
             return Ok(written(StatusCode::ACCEPTED, &Pending::default()));
         }
         (DeviceState::Confirmed, Some(user)) => user,
         _ => {
+            site.devices.forget(&code).await?;
             const MESSAGE: &str = "the user has said no to this device";
             return Err(Problem::new(StatusCode::FORBIDDEN, "device_denied", MESSAGE));
         }
@@ -205,7 +220,12 @@ pub(super) async fn token(site: Arc<Site>, ask: Arc<Ask>) -> Answer {
         life: TOKEN_LIFE,
     };
     let caller = Caller::user(user, ask.peer);
-    let (_, blob) =
-        site.service.invite(&caller, &device.group, options, now()).await.map_err(told)?;
+    let invited = site.service.invite(&caller, &device.group, options, now()).await;
+    // Only now: where no invitation could be written, the device asks again.
+    let (drawn, blob) = invited.map_err(told)?;
+    if !site.devices.forget(&code).await? {
+        site.service.end_token(&caller, &device.group, drawn, now()).await.map_err(told)?;
+        return Err(expired());
+    }
     Ok(written(StatusCode::OK, &DeviceTokenAnswer { blob }))
 }

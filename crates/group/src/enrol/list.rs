@@ -18,6 +18,8 @@ const LISTS_MAX: usize = 64;
 #[derive(Default)]
 pub struct Lists {
     kept: Mutex<HashMap<String, Kept>>,
+    /// Held by who writes a list: many may ask at the moment when one is over.
+    writing: tokio::sync::Mutex<()>,
 }
 
 struct Kept {
@@ -28,6 +30,10 @@ struct Kept {
 impl Lists {
     /// Returns the list of an authority.
     pub async fn get(&self, service: &Service, issuer: &str, now: UnixTime) -> Result<Arc<[u8]>> {
+        if let Some(der) = self.kept(issuer, now) {
+            return Ok(der);
+        }
+        let _writing = self.writing.lock().await;
         if let Some(der) = self.kept(issuer, now) {
             return Ok(der);
         }

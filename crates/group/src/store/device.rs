@@ -94,7 +94,7 @@ pub async fn decide(
 }
 
 /// Forgets a device; returns whether it was there, so that only one asker gets what it waited for.
-pub async fn take(db: &mut Connection, hash: &SecretHash) -> Result<bool, StoreError> {
+pub async fn forget(db: &mut Connection, hash: &SecretHash) -> Result<bool, StoreError> {
     let sql = sqlx::query("DELETE FROM devices WHERE hash = $1").bind(text(hash));
     Ok(sql.execute(db).await?.rows_affected() > 0)
 }

@@ -33,11 +33,46 @@ fn beside(daemon: &Double) -> (Server, Client, String) {
 
 /// Enrols a node and revokes it.
 fn lose(server: &Server, admin: &mut Client, token: &str) -> Grant {
-    let grant = Newcomer::new(server, token).enrol("team");
+    lose_of("team", server, admin, token)
+}
+
+fn lose_of(group: &str, server: &Server, admin: &mut Client, token: &str) -> Grant {
+    let grant = Newcomer::new(server, token).enrol(group);
     let member = grant.certificate.unverified().expect("own output");
     let wish = json!({ "node": member.node_id.to_string(), "reason": "lost" });
-    admin.post(&format!("{TEAM}/revocations"), &wish).expect(201);
+    admin.post(&format!("/api/v1/groups/{group}/revocations"), &wish).expect(201);
     grant
+}
+
+#[test]
+fn ns_wb_16_a_daemon_that_hangs_holds_up_no_other_group() {
+    /// Less than the service waits for a daemon.
+    const SOON: Duration = Duration::from_secs(8);
+    let [(hang, hangs), (tell, told)] = [(); 2].map(|()| std::sync::mpsc::channel());
+    let hung = Double::start(move |request| {
+        if request["command"] == "announce" {
+            let _ = hang.send(());
+            std::thread::sleep(4 * SOON);
+        }
+        Err("busy".to_owned())
+    });
+    let sound = Double::start(move |request| {
+        if request["command"] == "announce" {
+            let _ = tell.send(());
+        }
+        Ok(json!({ "number": 1, "generation": 2, "nodes": [], "complete": true }))
+    });
+    let server = Server::start_with(&Double::all(&[("other", &hung), ("team", &sound)]));
+    let mut ana = server.client().sign_up("ana");
+    for group in ["other", "team"] {
+        create(&mut ana, group, json!({}));
+    }
+    let (_, others) = blob(&mut ana, "other", &json!({}));
+    let (_, token) = blob(&mut ana, "team", &json!({}));
+    lose_of("other", &server, &mut ana, &others);
+    hangs.recv_timeout(Duration::from_secs(30)).expect("is told");
+    lose(&server, &mut ana, &token);
+    told.recv_timeout(SOON).expect("is told while the other hangs");
 }
 
 #[test]

@@ -34,7 +34,14 @@ impl Double {
 
     /// The line of the settings that names it as the daemon of a group.
     pub fn settings(&self, group: &str) -> String {
-        format!("daemons: {{ {group}: {} }}\n", self.socket().display())
+        Self::all(&[(group, self)])
+    }
+
+    /// As [`settings`](Self::settings), for several groups.
+    pub fn all(of: &[(&str, &Self)]) -> String {
+        let line =
+            |(group, double): &(&str, &Self)| format!("{group}: {}", double.socket().display());
+        format!("daemons: {{ {} }}\n", of.iter().map(line).collect::<Vec<_>>().join(", "))
     }
 
     fn socket(&self) -> PathBuf {

@@ -235,16 +235,60 @@ fn ns_wb_10_the_certificate_has_the_id_the_user_and_the_group() {
     other.certify("team", &named).refused(422, "id_mismatch");
 }
 
+/// A device that shows its code, and what it asks until it is let in.
+fn begin(server: &Server) -> (Newcomer, DeviceAnswer, DeviceTokenRequest) {
+    let mut device = Newcomer::new(server, "");
+    let asked = DeviceRequest::new("team", Some("kiosk")).expect("a group");
+    let begun = device.post("/enrol/v1/device", &asked).expect(200);
+    let begun = DeviceAnswer::from_json(begun.body.as_bytes()).expect("a code");
+    let poll = DeviceTokenRequest { device_code: begun.device_code.clone() };
+    (device, begun, poll)
+}
+
+#[test]
+fn ns_wb_08_of_two_users_who_confirm_a_device_at_once_one_is_told_that_it_is_theirs() {
+    let server = Server::start();
+    let [mut ana, mut bo] = ["ana", "bo"].map(|name| server.client().sign_up(name));
+    create(&mut ana, "team", json!({}));
+    admit(&mut ana, &mut bo, "team");
+    for _ in 0..8 {
+        let (_, begun, _) = begin(&server);
+        let place = format!("/api/v1/devices/{}/confirm", begun.user_code);
+        let confirm = |user: &mut Client| user.post(&place, &json!({ "reason": "" })).status;
+        let mut said = std::thread::scope(|scope| {
+            let anas = scope.spawn(|| confirm(&mut ana));
+            [confirm(&mut bo), anas.join().expect("no panic")]
+        });
+        said.sort_unstable();
+        assert_eq!(said, [204, 404]);
+    }
+}
+
+#[test]
+fn ns_wb_08_a_device_that_got_no_invitation_gets_it_with_the_same_code_later() {
+    let server = Server::start();
+    let [mut ana, mut bo] = ["ana", "bo"].map(|name| server.client().sign_up(name));
+    create(&mut ana, "team", json!({}));
+    let (mut device, begun, poll) = begin(&server);
+    let place = format!("/api/v1/devices/{}/confirm", begun.user_code);
+    bo.post(&place, &json!({ "reason": "my kiosk" })).expect(204);
+    let requests = ana.get(&format!("{TEAM}/requests")).expect(200).json();
+    let deny = format!("{TEAM}/requests/{}/deny", requests["items"][0]["id"]);
+    ana.post(&deny, &json!({ "note": "not yet" })).expect(204);
+    for _ in 0..2 {
+        device.post("/enrol/v1/device/token", &poll).refused(403, "request_denied");
+    }
+    admit(&mut ana, &mut bo, "team");
+    device.post("/enrol/v1/device/token", &poll).expect(200);
+    device.post("/enrol/v1/device/token", &poll).refused(403, "device_expired");
+}
+
 #[test]
 fn ns_wb_10_a_node_that_waits_is_answered_when_it_is_approved() {
     let server = Server::start();
     let [mut ana, mut bo] = ["ana", "bo"].map(|name| server.client().sign_up(name));
     create(&mut ana, "team", json!({}));
-    let mut device = Newcomer::new(&server, "");
-    let asked = DeviceRequest::new("team", Some("kiosk")).expect("a group");
-    let begun = device.post("/enrol/v1/device", &asked).expect(200);
-    let begun = DeviceAnswer::from_json(begun.body.as_bytes()).expect("a code");
-    let poll = DeviceTokenRequest { device_code: begun.device_code.clone() };
+    let (mut device, begun, poll) = begin(&server);
     device.post("/enrol/v1/device/token", &poll).expect(202);
 
     let place = format!("/api/v1/devices/{}", begun.user_code);
@@ -401,6 +445,15 @@ fn ns_rv_01_openssl_verifies_the_list_and_finds_the_serial_in_it() {
         assert!(output.status.success(), "{program} {arguments:?}: {text}");
         text
     };
+    let fetches: Vec<_> = (0..8)
+        .map(|_| {
+            let (mut client, place) = (server.client(), format!("/crl/{issuer}.crl"));
+            std::thread::spawn(move || client.get(&place).expect(200).body)
+        })
+        .collect();
+    let mut lists = fetches.into_iter().map(|fetch| fetch.join().expect("no panic"));
+    let first = lists.next().expect("some were fetched");
+    assert!(lists.all(|list| list == first), "each has a signature of its own");
     run("curl", &["-sSf", "--cacert", "tls.crt", "-o", "team.crl", &url]);
     std::fs::write(folder.join("ca.pem"), grant.ca[0].to_pem()).expect("writes");
     let verify =
