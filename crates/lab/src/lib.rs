@@ -60,7 +60,7 @@ pub use authority::{Authority, Member};
 pub use capture::{Capture, Packet};
 pub use daemon::Daemon;
 pub use directory::remove_directories;
-pub use eventually::eventually;
+pub use eventually::{eventually, once_within};
 pub use forward::Forward;
 pub use host::Host;
 pub use nat::Nat;

@@ -38,6 +38,7 @@ use crate::path::Path;
 use crate::rtt::Rtt;
 use crate::time::Instant;
 use crate::wire::hello::{self, Cover, HEADER_LEN, Header};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -312,8 +313,8 @@ impl Handshake {
     }
 
     fn is_checked(&self, datagram: &[u8]) -> bool {
-        datagram[HEADER_LEN..HEADER_LEN + hello::CHECK_LEN]
-            == self.gate.server_check(&self.token, datagram)
+        let check = &datagram[HEADER_LEN..HEADER_LEN + hello::CHECK_LEN];
+        verify_slices_are_equal(&self.gate.server_check(&self.token, datagram), check).is_ok()
     }
 
     fn hear_refusal(&mut self, level: Level, piece: &[u8]) {
