@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use pki::{
-    Blob, Certificate, CertificateAuthority, GENERATIONS_MAX, GroupSecret, HostPort, Ipv4Subnet,
-    MTU_MAX, MTU_MIN, Member, Network, NodeId, Refusal, Request, Revoked, SignOptions, Trust,
-    UnixTime, yaml,
+    Blob, Certificate, CertificateAuthority, GENERATIONS_MAX, GroupSecret, HostPort, LEASE_MAX,
+    LEASE_MIN, MTU_MAX, MTU_MIN, Member, Network, NodeId, Refusal, Request, Revoked, SignOptions,
+    Trust, UnixTime, yaml,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -39,7 +39,10 @@ const HEAD_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 pub fn run(command: &Ca) -> Result<(), Failure> {
     let now = clock::unix(SystemTime::now());
     match command {
-        Ca::Init { dir, group, ipv4, mtu } => init(dir, group, *ipv4, *mtu, now),
+        Ca::Init { dir, group, ipv4, mtu, lease_seconds } => {
+            let (mtu, lease_seconds) = (*mtu, *lease_seconds);
+            init(dir, Network { mtu, lease_seconds, ..Network::new(group, *ipv4) }, now)
+        }
         Ca::Sign { dir, request, user, role, days, ipv4, host, again, out } => {
             let authority = Directory::open(dir, now)?;
             let request = read_request(request)?;
@@ -87,10 +90,14 @@ pub fn run(command: &Ca) -> Result<(), Failure> {
     }
 }
 
-fn init(dir: &Path, group: &str, ipv4: Ipv4Subnet, mtu: u16, now: UnixTime) -> Result<(), Failure> {
-    if !(MTU_MIN..=MTU_MAX).contains(&mtu) {
+fn init(dir: &Path, network: Network, now: UnixTime) -> Result<(), Failure> {
+    if !(MTU_MIN..=MTU_MAX).contains(&network.mtu) {
         return Err(Failure::usage(format!("--mtu must be {MTU_MIN} to {MTU_MAX} bytes")));
     }
+    if !(LEASE_MIN..=LEASE_MAX).contains(&network.lease_seconds) {
+        return Err(Failure::usage(format!("--lease-seconds must be {LEASE_MIN} to {LEASE_MAX}")));
+    }
+    let group = &network.group;
     let authority = CertificateAuthority::create(group, now).map_err(Failure::usage)?;
     // Opening makes the directory, closes it to others and keeps a second `init` out.
     let _locked = StateDir::open(dir)?;
@@ -100,7 +107,6 @@ fn init(dir: &Path, group: &str, ipv4: Ipv4Subnet, mtu: u16, now: UnixTime) -> R
             dir.display()
         )));
     }
-    let network = Network { mtu, ..Network::new(group, ipv4) };
     let folder = dir.join("issued");
     fs::create_dir_all(&folder).map_err(|error| cannot_write(&folder, &error))?;
     write_yaml(&dir.join("network.yaml"), &network)?;
@@ -108,9 +114,9 @@ fn init(dir: &Path, group: &str, ipv4: Ipv4Subnet, mtu: u16, now: UnixTime) -> R
     write_secret(&dir.join("ca.pem"), &authority.certificate().to_pem())?;
     // Last: with it the authority exists.
     write_secret(&dir.join("ca.key"), &authority.key().to_pkcs8_pem())?;
-    let (place, network) = (dir.display(), network.ipv4);
+    let (place, ipv4) = (dir.display(), network.ipv4);
     println!(
-        "authority of group {group}, network {network}, made in {place}: keep the directory safe"
+        "authority of group {group}, network {ipv4}, made in {place}: keep the directory safe"
     );
     Ok(())
 }
@@ -316,6 +322,7 @@ struct Shown<'a> {
     group: &'a str,
     ipv4: String,
     mtu: u16,
+    lease_seconds: u32,
     authority: String,
     notices: u64,
     issued: Vec<ShownMember>,
@@ -349,6 +356,7 @@ fn show(authority: &Directory, json: bool, now: UnixTime) -> Result<(), Failure>
         group: authority.authority.group(),
         ipv4: authority.network.ipv4.to_string(),
         mtu: authority.network.mtu,
+        lease_seconds: authority.network.lease_seconds,
         authority: authority.authority.id().to_string(),
         notices: authority.trust.ledger().number(),
         issued: members.collect(),
@@ -358,8 +366,8 @@ fn show(authority: &Directory, json: bool, now: UnixTime) -> Result<(), Failure>
         return write_out(None, &(text + "\n"));
     }
     let mut text = format!(
-        "group {}  network {}  mtu {}  authority {}  notices {}\n",
-        shown.group, shown.ipv4, shown.mtu, shown.authority, shown.notices
+        "group {}  network {}  mtu {}  lease {} s  authority {}  notices {}\n",
+        shown.group, shown.ipv4, shown.mtu, shown.lease_seconds, shown.authority, shown.notices
     );
     for member in &shown.issued {
         let ShownMember { serial, node_id, user, roles, not_after, state } = member;
@@ -404,7 +412,7 @@ mod tests {
     const NOW: UnixTime = UnixTime(1_800_000_000);
 
     fn authority(folder: &Path) -> Directory {
-        init(folder, "team", "10.42.0.0/24".parse().unwrap(), 1280, NOW).unwrap();
+        init(folder, Network::new("team", "10.42.0.0/24".parse().unwrap()), NOW).unwrap();
         Directory::open(folder, NOW).unwrap()
     }
 
@@ -486,7 +494,8 @@ mod tests {
     fn a_second_init_keeps_the_first_authority() {
         let folder = tempfile::tempdir().unwrap();
         let id = authority(folder.path()).authority.id();
-        let again = init(folder.path(), "other", "10.0.0.0/8".parse().unwrap(), 1280, NOW);
+        let other = Network::new("other", "10.0.0.0/8".parse().unwrap());
+        let again = init(folder.path(), other, NOW);
         assert!(again.unwrap_err().to_string().contains("already"));
         assert_eq!(Directory::open(folder.path(), NOW).unwrap().authority.id(), id);
     }

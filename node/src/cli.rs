@@ -267,6 +267,9 @@ pub enum Ca {
         /// members carries 81 bytes more
         #[arg(long, value_name = "BYTES", default_value_t = pki::MTU_MIN)]
         mtu: u16,
+        /// How long an address stays with a node that is gone, 60 to 86400 seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = pki::LEASE_DEFAULT)]
+        lease_seconds: u32,
     },
     /// Sign a request file into a member certificate; the same key keeps its node ID
     Sign {

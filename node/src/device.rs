@@ -42,8 +42,11 @@ impl VirtualDevice {
         Ok(())
     }
 
-    /// Gives the device the addresses again that another program took from it; returns whether any were missing.
+    /// Sets the device up again and gives it the addresses that another program took from it; returns whether any were
+    /// missing, as those of IPv6 are when it was down.
     pub async fn restore(&self) -> Result<bool, rtnetlink::Error> {
+        let link = LinkUnspec::new_with_index(self.index).up().build();
+        self.handle.link().set(link).execute().await?;
         let mut were_missing = false;
         for address in &self.addresses {
             were_missing |= self.add(*address).await?;

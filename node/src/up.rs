@@ -245,13 +245,14 @@ fn open_tun(name: &str, mtu: u16) -> Result<Tun, Failure> {
     Tun::open(&options).map_err(|error| {
         // The chain of causes tells what the system said.
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        let hint = match error {
-            OpenError::NameBusy(_) | OpenError::NameTooLong(_) | OpenError::NameInvalid(_) => {
-                " (--device NAME)"
+        let text = format!("{error}{}", cause.unwrap_or_default());
+        match error {
+            OpenError::NameTooLong(_) | OpenError::NameInvalid(_) => {
+                Failure::usage(format!("{text} (--device NAME)"))
             }
-            _ => "",
-        };
-        Failure::host(format!("{error}{}{hint}", cause.unwrap_or_default()))
+            OpenError::NameBusy(_) => Failure::host(format!("{text} (--device NAME)")),
+            _ => Failure::host(text),
+        }
     })
 }
 

@@ -272,6 +272,17 @@ fn ns_a_device_name_that_is_in_use() {
 }
 
 #[test]
+fn a_device_name_that_is_too_long() {
+    let group = Group::new();
+    let ana = group.member("ana", &[]);
+    let mut command = Command::new(WARREN);
+    command.args(ana.start("up", &group.blob(&[]))).args(["--listen", "127.0.0.1:0"]);
+    let (code, line) = fails(command.args(["--device", "longer-than-fifteen"]));
+    assert_eq!(code, USAGE);
+    assert!(line.contains("longer-than-fifteen") && line.contains("--device NAME"), "{line}");
+}
+
+#[test]
 fn nobody_to_talk_to() {
     let folder = tempfile::tempdir().unwrap();
     let (code, line) = fails(&mut warren(&["status", "--state-dir", text(folder.path())]));

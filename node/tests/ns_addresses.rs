@@ -130,5 +130,17 @@ fn ns_ad_06_addresses_that_another_program_takes_away_are_set_again() -> Result<
     alice.host.ip("addr flush dev warren0")?;
     alice.wait_for_log("another program took the addresses")?;
     alice.reach("10.42.0.3")?;
+    alice.reach(&bob.ipv6()?)?;
+    alice.host.ip("link set dev warren0 down")?;
+    alice.reach("10.42.0.3")?;
     alice.reach(&bob.ipv6()?)
+}
+
+#[test]
+fn ns_vn_01_who_loses_its_device_says_so_and_ends() -> Result<()> {
+    let net = Net::new()?;
+    let mut alice = net.pinned("alice", 2)?;
+    alice.start("up", &net.blob(&[]))?;
+    alice.host.ip("link del dev warren0")?;
+    alice.wait_for_log("warren0 is gone: another program removed it")
 }

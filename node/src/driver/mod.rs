@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use packetio::Udp;
 use pki::HostPort;
 use proto::Node;
@@ -359,7 +360,13 @@ impl Driver {
         self.save_news_now().await;
         let stopped = self.lane.stop();
         tracing::info!("left");
-        stopped.map_err(|error: io::Error| Failure::host(format!("the data lane ended: {error}")))
+        stopped.map_err(|error: io::Error| match error.raw_os_error() {
+            Some(errno) if errno == Errno::EBADFD as i32 => Failure::host(format!(
+                "{} is gone: another program removed it; start the daemon again",
+                self.config.device
+            )),
+            _ => Failure::host(format!("the data lane ended: {error}")),
+        })
     }
 }
 
