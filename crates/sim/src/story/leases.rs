@@ -28,8 +28,8 @@ const RING_MAX: Duration = Duration::from_secs(120);
 /// The promise: one owner within this time of a merge, and the other knows (docs/decisions/0009).
 const DECIDED_MAX: Duration = Duration::from_secs(10);
 /// Within this time of the decision everybody has an address. Replicas that are not ready, while others copy, make who
-/// is far from all wait twice as long each time: of 1,000 seeds two needed more than 9 s.
-const LEASED_MAX: Duration = Duration::from_secs(20);
+/// is far from all wait twice as long each time: of 1,000 seeds two needed more than 9 s, none more than 10.
+const LEASED_MAX: Duration = Duration::from_secs(15);
 /// Within this time of the last start everybody has one: while nodes join, replicas are often not ready.
 const JOINED_MAX: Duration = Duration::from_secs(30);
 
