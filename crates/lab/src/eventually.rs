@@ -39,6 +39,7 @@ pub fn once_within(limit: Duration, mut measure: impl FnMut() -> Result<Duration
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::{anyhow, ensure};
 
     #[test]
     fn unit_lab_what_is_late_each_time_is_refused_and_once_in_time_is_enough() {
@@ -48,7 +49,6 @@ mod tests {
         assert!(once_within(second, || Ok(second)).is_err());
         assert!(once_within(second, || Err(anyhow!("it did not work"))).is_err());
     }
-    use anyhow::{anyhow, ensure};
 
     #[test]
     fn unit_lab_eventually_returns_the_first_success() {

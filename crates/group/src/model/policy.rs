@@ -60,7 +60,7 @@ pub struct Policies {
     #[schema(minimum = 1280, maximum = 9000)]
     pub mtu: u16,
     /// How long a virtual address is leased, in seconds, 60 to 86,400.
-    #[schema(minimum = 60, maximum = 2_592_000)]
+    #[schema(minimum = 60, maximum = 86_400)]
     pub lease_seconds: u32,
     /// Nodes to join by, at most 64.
     #[schema(value_type = Vec<String>, max_items = 64)]
@@ -101,7 +101,7 @@ pub struct PolicyChanges {
     #[schema(minimum = 1280, maximum = 9000)]
     pub mtu: Option<u16>,
     /// How long a virtual address is leased, in seconds, 60 to 86,400.
-    #[schema(minimum = 60, maximum = 2_592_000)]
+    #[schema(minimum = 60, maximum = 86_400)]
     pub lease_seconds: Option<u32>,
     /// Nodes to join by, at most 64.
     #[schema(value_type = Option<Vec<String>>, max_items = 64)]
